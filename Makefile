@@ -1,0 +1,42 @@
+# Everything one does with Callboard. Needs make, and Python 3.11 or later with pip.
+
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+PYTHONS := .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11 python
+PYTEST ?= $(PYTHON) -m pytest -n 2
+
+# The first Python that is new enough makes .venv, and installs into it when the given file has changed.
+install = for python in $(PYTHONS); do \
+	if "$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
+	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
+
+.PHONY: help run test check format install install-tests
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /  make \1\t/p' Makefile
+
+run: install ## start Callboard with all it needs; PORT, CALLBOARD_HOME, DATABASE_URL, REDIS_URL are heard
+	@exec $(PYTHON) -m app up --stop-with-parent
+
+test: install-tests ## run the tests but for the slow suites (.ci/run runs those too)
+	@$(PYTEST)
+
+check: install-tests ## lint, format, types, import rules, audit, tests
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy app actors
+	.venv/bin/lint-imports
+	@.ci/audit
+	$(PYTEST)
+
+format: install-tests ## put the code into its form
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+install: ## make .venv with what Callboard needs
+	@$(call install,requirements.txt)
+
+install-tests: ## the same with what its tests need
+	@$(call install,tests/requirements.txt)

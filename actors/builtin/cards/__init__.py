@@ -1,0 +1,1 @@
+"""Title cards: themes, type setting and drawing with Pillow, the same picture for the same words."""

@@ -1,0 +1,1 @@
+"""Reading and judging text without a model: sentences, ranking, keywords, readability, score."""

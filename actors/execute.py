@@ -1,0 +1,192 @@
+"""One attempt of one job, top to bottom: claim, run, settle. Nothing else runs a job.
+
+What may happen is in app/jobs/lifecycle.py; here is how. A failed attempt leaves as AttemptFailed and is decided
+by the middleware (retry, dead_letter); every other ending is settled here.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actors.attempt import Attempt
+from actors.post import Post
+from actors.runners import get as runner_named
+from actors.runners.base import Work
+from app.agents.definition import Definition
+from app.db import AWAY, db
+from app.errors import Cancelled, JobError, LostLease, PermanentError, Released, TemporaryError
+from app.jobs import claims, lifecycle, timeline
+from app.jobs.claims import Claim
+from app.observe import logs
+
+log = logs.get("execute")
+
+# Pauses between tries to settle while Postgres is away.
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+LARGEST_RESULT = 1_000_000
+
+
+class AttemptFailed(Exception):
+    """An attempt failed; carries all that the retry and dead-letter middleware need."""
+
+    def __init__(self, post: Post, claim: Claim, definition: Definition | None, error: JobError, trace: str) -> None:
+        """`definition` is None if not even that could be read; `settled` tells the next hook to leave it alone."""
+        super().__init__(error.message)
+        self.post, self.claim, self.definition, self.error, self.trace = post, claim, definition, error, trace
+        self.settled = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended, other than by failing."""
+
+    settle: Callable[[], None]
+    word: str
+
+
+def run_next(post: Post) -> bool:
+    """Claim the best job and see it through; False when there was nothing to claim. Raises AttemptFailed."""
+    claim = _claim(post)
+    if claim is None:
+        return False
+    attempt: Attempt | None = None
+    began = time.monotonic()
+    try:
+        definition = _definition(post, claim)
+        attempt = _open(post, claim, definition)
+        ending = _run(post, attempt, definition)
+        _write_news(attempt)
+        settle(post, claim, ending.settle)
+        log.info("attempt.ended", job_id=claim.job_id, agent_id=claim.agent_id, attempt=claim.fence,
+                 outcome=ending.word, seconds=round(time.monotonic() - began, 3))  # fmt: skip
+    except LostLease:
+        log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
+    except AttemptFailed:
+        if attempt:
+            _write_news(attempt)
+        raise
+    finally:
+        if attempt:
+            post.leave(attempt)
+            attempt.close()
+    return True
+
+
+def _claim(post: Post) -> Claim | None:
+    s = post.settings
+    with db.quick():
+        taken = claims.claim_next(post.worker_id, s.pools, lease_seconds=s.lease_seconds)
+    return taken[0] if taken else None
+
+
+def _definition(post: Post, claim: Claim) -> Definition:
+    try:
+        with db.quick():
+            return post.definition(claim.agent_id, claim.agent_version)
+    except AWAY:
+        raise
+    except Exception as broken:
+        error = PermanentError(f"the definition of {claim.agent_id} cannot be used: {broken}")
+        raise AttemptFailed(post, claim, None, error, traceback.format_exc()) from broken
+
+
+def _open(post: Post, claim: Claim, definition: Definition) -> Attempt:
+    s = post.settings
+    hard = time_limit(s.job_time_limit_seconds, s.cli_timeout_seconds, claim, definition)
+    attempt = Attempt(
+        claim,
+        store=post.store,
+        timeout_seconds=hard,
+        soft_seconds=min(s.job_soft_limit_seconds, hard * 0.92),
+        max_lines=s.max_log_lines,
+    )
+    post.enter(attempt)
+    return attempt
+
+
+def time_limit(most: int, command_default: int, claim: Claim, definition: Definition) -> float:
+    """Seconds an attempt may take: the job's wish, else the agent's, else the runner's; never over the hard limit."""
+    own = definition.ours.timeout or (command_default if definition.ours.runner == "command" else most)
+    return float(min(most, claim.options.get("timeout") or own))
+
+
+def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
+    claim = attempt.claim
+    work = _work(post, attempt, definition)
+    try:
+        result = runner_named(definition.ours.runner).run(work, attempt)
+        _demand_result(result)
+        return Ending(lambda: lifecycle.complete(claim, result, attempt.amounts), "completed")
+    except Cancelled:
+        if attempt.lost:
+            raise LostLease from None
+        return Ending(lambda: lifecycle.stop(claim), "cancelled")
+    except Released:
+        return Ending(lambda: lifecycle.release(claim), "released")
+    except JobError as error:
+        trace = str(error.details.get("traceback") or traceback.format_exc())
+        raise AttemptFailed(post, claim, definition, error, trace) from error
+    except Exception as unexpected:
+        error = TemporaryError(str(unexpected)[:2000] or type(unexpected).__name__,
+                               details={"type": type(unexpected).__name__})  # fmt: skip
+        raise AttemptFailed(post, claim, definition, error, traceback.format_exc()) from unexpected
+
+
+def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
+    s, claim = post.settings, attempt.claim
+    return Work(
+        job_id=claim.job_id,
+        attempt=claim.fence,
+        agent_id=claim.agent_id,
+        parameters=claim.parameters,
+        config=definition.runner_config
+        | {
+            "workspace_roots": [str(root) for root in s.workspace_roots],
+            "execute_roots": [str(root) for root in s.execute_roots],
+            "http_allow_private": s.http_allow_private,
+        },
+        timeout_seconds=attempt.deadline - attempt.started,
+        soft_seconds=attempt.soft_deadline - attempt.started,
+        memory_mb=s.job_memory_mb,
+        idempotency_key=claim.idempotency_key,
+    )
+
+
+def _demand_result(result: Any) -> None:
+    if not isinstance(result, dict):
+        raise PermanentError(f"the agent answered {type(result).__name__}; a result must be a JSON object")
+
+
+def _write_news(attempt: Attempt) -> None:
+    """What the agent said last goes in before the settle, so that the log is whole when the job is final."""
+    report = attempt.take_report()
+    if not report.is_empty and not attempt.lost:
+        try:
+            with db.quick():
+                timeline.write(report)
+        except AWAY:
+            attempt.put_back(report)
+
+
+def settle(post: Post, claim: Claim, verb: Callable[[], None]) -> None:
+    """Write an outcome; while Postgres is away hold it and try again until the lease is really gone.
+
+    Raises LostLease when another worker owns the job, or when the lease ran out before Postgres came back.
+    """
+    pause, give_up = FIRST_PAUSE, time.monotonic() + post.settings.lease_seconds
+    while True:
+        try:
+            with db.quick():
+                verb()
+        except AWAY as away:
+            if time.monotonic() > give_up:
+                raise LostLease(f"Postgres stayed away; the outcome of job {claim.job_id} is given up") from away
+            log.warning("settle.waits", job_id=claim.job_id, error=type(away).__name__)
+            time.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+        else:
+            return

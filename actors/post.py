@@ -1,0 +1,74 @@
+"""A worker process' post: who it is, what it serves, and the attempts it has in hand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+
+import uuid_utils.compat
+
+from actors.attempt import Attempt
+from actors.broker import Ringer
+from app.agents.definition import Definition
+from app.agents import registry
+from app.jobs.artifacts import Store
+from app.settings import Settings
+
+
+@dataclass(kw_only=True)
+class Post:
+    """Shared by the threads of one worker process."""
+
+    settings: Settings
+    ringer: Ringer
+    worker_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.compat.uuid7().hex[-6:]}")
+    draining: threading.Event = field(default_factory=threading.Event)
+    redis_away: bool = False
+    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    beat_ok_at: float = field(default_factory=time.monotonic)
+    """When the last heartbeat that succeeded began, by the monotonic clock."""
+    drain_began: float | None = None
+
+    def __post_init__(self) -> None:
+        """As many seats as threads: whoever runs jobs, Dramatiq's threads or the lookout's, sits on one."""
+        self.store = Store(self.settings.artifact_store, self.settings.max_artifact_bytes)
+        self.seats = threading.BoundedSemaphore(self.settings.worker_threads)
+        self._definitions: dict[tuple[str, str], Definition] = {}
+
+    def definition(self, agent_id: str, version: str) -> Definition:
+        """The pinned definition of an attempt; versions never change, so each is read once."""
+        key = (agent_id, version)
+        if key not in self._definitions:
+            self._definitions[key] = registry.definition_of(agent_id, version)
+        return self._definitions[key]
+
+    def enter(self, attempt: Attempt) -> None:
+        """Have the heartbeat look after `attempt`."""
+        with self.lock:
+            self.attempts[attempt.claim.job_id, attempt.claim.fence] = attempt
+
+    def leave(self, attempt: Attempt) -> None:
+        """The attempt is settled, or given up."""
+        with self.lock:
+            self.attempts.pop((attempt.claim.job_id, attempt.claim.fence), None)
+
+    def in_hand(self) -> list[Attempt]:
+        """The attempts that run now."""
+        with self.lock:
+            return list(self.attempts.values())
+
+    def start_draining(self) -> None:
+        """Claim nothing more; running attempts get their grace period. Saying it twice is no hurry."""
+        if self.drain_began is None:
+            self.drain_began = time.monotonic()
+        self.draining.set()
+
+    @property
+    def lease_doubtful(self) -> bool:
+        """No heartbeat succeeded for so long that a rescue may come soon: whoever runs here must stop."""
+        margin = min(10.0, self.settings.lease_seconds / 4)
+        return time.monotonic() - self.beat_ok_at > self.settings.lease_seconds - margin

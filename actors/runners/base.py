@@ -1,0 +1,106 @@
+"""What every runner is and gets: `Runner.run(work, context)` returns a result or raises a JobError.
+
+A runner knows nothing of Postgres or Dramatiq. What it reports goes into the Context, whose one
+real implementation batches it (actors/attempt.py); tests use `RecordingContext` from tests/doubles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be done: everything a runner may know of the job."""
+
+    job_id: str
+    attempt: int
+    """Starts at 1; grows with every claim of the job, whatever ended the one before."""
+    agent_id: str
+    parameters: JSON
+    config: JSON
+    """The agent's runner configuration: for `command` {argv, env, stdin, parse, ...}, for `python`
+    {call: "module:function", isolation: "process" | "thread"}, for `http` {url, method, headers}."""
+    timeout_seconds: float
+    soft_seconds: float
+    memory_mb: int
+    idempotency_key: str
+    """`job_id:attempt`; handed to whatever has effects outside."""
+
+
+class Context(Protocol):
+    """What an agent may say and ask while it runs. All calls are cheap and never block on I/O."""
+
+    workspace: Path
+    """An empty private folder of this attempt, removed afterwards. Files the agent leaves in
+    `workspace/artifacts/` are kept as artifacts."""
+
+    def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:
+        """Add a line to the job's log. `level`: debug, info, warning, error."""
+
+    def progress(self, percent: float, step: str | None = None) -> None:
+        """Say how far the work is (0-100) and, in words, what is being done."""
+
+    def stage(self, name: str, step: str | None = None) -> None:
+        """Enter a named stage (machine name) with a text for people."""
+
+    def usage(self, **amounts: float) -> None:
+        """Add to what this attempt used: input_tokens=…, output_tokens=…, cost_usd=…."""
+
+    def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
+        """Keep a file with the job; answers its artifact id. Raises PermanentError over the size limit."""
+
+    def checkpoint(self, state: JSON | None = None) -> JSON:
+        """Keep `state` for a later attempt of the job; without an argument answers what was kept ({})."""
+
+    def checkpoint_due(self) -> None:
+        """Raise Cancelled, Released or AttemptTimeout if the attempt must stop here."""
+
+    def process_started(self, pid: int) -> None:
+        """Record the process id of a child in the job row."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Somebody asked for the job to stop, or its lease is gone."""
+
+    @property
+    def releasing(self) -> bool:
+        """The worker is shutting down and its grace period is over: stop, uncounted."""
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Seconds to the hard time limit."""
+
+
+class Runner(Protocol):
+    """One way to run an agent."""
+
+    name: str
+
+    def run(self, work: Work, context: Context) -> JSON:
+        """Do the work and answer its result (a JSON object).
+
+        Raises a JobError (its class decides about a retry), Cancelled, or Released.
+        """
+
+    def health(self, config: JSON) -> "Health":
+        """Say whether this agent could run here now, and if not why."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether an agent can run: `ready`, `degraded` or `unavailable`, with the reason in words."""
+
+    status: str = "ready"
+    reason: str | None = None
+
+
+@dataclass
+class Usage:
+    """What an attempt used so far, by name of the unit."""
+
+    amounts: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,184 @@
+"""The process in which one Python agent runs, started by python.py.
+
+The order comes on stdin, everything the agent says goes over a socket of its own as JSON lines:
+
+    {"do": "log", "args": ["reading"], "kwargs": {"level": "info"}}
+    {"do": "artifact", "args": ["report.md", "tmp/a1", null], "reply": true}   ◄── {"answer": "id"}
+    {"end": {"result": {...}}}                             or {"end": {"error": {...}}}
+
+so that printing, crashing or `os._exit` in the agent can disturb nothing. It ends with `os._exit`:
+threads the agent forgot do not keep it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from actors.runners import entry
+from actors.runners.base import JSON, Work
+from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released
+
+MAX_RESULT_BYTES = 10_000_000
+TRACEBACK_CHARS = 8_000
+STOPPED = 143  # what a shell says of a program that ended because of SIGTERM
+
+
+def main() -> None:
+    """Do the work that stdin describes."""
+    faulthandler.enable()
+    order = json.loads(sys.stdin.buffer.read())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    context = ChildContext(Wire(order["fd"]), order)
+    signal.signal(signal.SIGTERM, context.stop)
+    end, code = perform(Work(**order["work"]), context)
+    context.wire.send({"end": end})
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def perform(work: Work, context: ChildContext) -> tuple[JSON, int]:
+    """Call the agent's function; answers how it ended and the exit code for that."""
+    try:
+        return {"result": as_result(entry.load(work.config)(work, context))}, 0
+    except (Cancelled, Released):
+        return {"stopped": True}, STOPPED
+    except BaseException as error:  # noqa: BLE001 - the edge of the process: everything must be told
+        return {"error": described(error)}, 1
+
+
+def as_result(value: object) -> JSON:
+    """A JSON object of what the function answered; raises PermanentError if it is not JSON or too much."""
+    result = {} if value is None else value if isinstance(value, dict) else {"result": value}
+    try:
+        size = len(json.dumps(result))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PermanentError(f"The agent answered something that is not JSON: {error}.") from error
+    if size > MAX_RESULT_BYTES:
+        raise PermanentError(f"The agent answered {size >> 20} MB; large things belong into artifacts.")
+    return result
+
+
+def described(error: BaseException) -> JSON:
+    """An exception as JSON: a JobError with all it carries, anything else with its traceback."""
+    if isinstance(error, JobError):
+        details = json.loads(json.dumps(error.details, default=str))
+        known: JSON = {"message": error.message, "retry_after": error.retry_after}
+        known |= {"user_error": error.user_error, "details": details}
+        return known | {"classes": [kind.__name__ for kind in type(error).__mro__]}
+    trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]
+    kind = type(error).__name__
+    classes = ["OutOfMemory"] if isinstance(error, MemoryError) else []
+    said = f"{kind}: {error}" if str(error) else kind
+    return {"classes": classes, "message": said[:2000], "details": {"type": kind, "traceback": trace}}
+
+
+class Wire:
+    """The socket to the worker; any thread may use it."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over the inherited descriptor; the agent's own children do not get it."""
+        os.set_inheritable(fd, False)
+        self.socket = socket.socket(fileno=fd)
+        self.replies = self.socket.makefile("rb")
+        self.lock = threading.Lock()
+
+    def send(self, message: JSON) -> None:
+        """Say one thing."""
+        line = json.dumps(message, default=str).encode() + b"\n"
+        with self.lock:
+            self.socket.sendall(line)
+
+    def ask(self, message: JSON) -> JSON:
+        """Say one thing and wait for the worker's answer to it."""
+        line = json.dumps(message | {"reply": True}, default=str).encode() + b"\n"
+        with self.lock:
+            self.socket.sendall(line)
+            reply: JSON = json.loads(self.replies.readline())
+        return reply
+
+
+class ChildContext:
+    """The Context of this process: tells the worker everything, hears of a stop by SIGTERM."""
+
+    releasing = False
+
+    def __init__(self, wire: Wire, order: JSON) -> None:
+        """Begin with what the worker's own context knew."""
+        self.wire = wire
+        self.workspace = Path(order["workspace"])
+        self.cancelled = False
+        self._state: JSON = order["checkpoint"]
+        self._deadline: float = time.monotonic() + order["remaining_seconds"]
+        self._files = 0
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGTERM: only remember it; the agent stops at its next checkpoint, or is killed."""
+        self.cancelled = True
+
+    def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:
+        """Add a line to the job's log."""
+        self._say("log", str(message), level=level, source=source, **data)
+
+    def progress(self, percent: float, step: str | None = None) -> None:
+        """Say how far the work is."""
+        self._say("progress", percent, step)
+
+    def stage(self, name: str, step: str | None = None) -> None:
+        """Enter a named stage."""
+        self._say("stage", name, step)
+
+    def usage(self, **amounts: float) -> None:
+        """Add to what the attempt used."""
+        self._say("usage", **amounts)
+
+    def process_started(self, pid: int) -> None:
+        """Record a child of the agent."""
+        self._say("process_started", pid)
+
+    def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
+        """Hand a file over; answers its id. It goes by way of the workspace, so no size fills the socket."""
+        self._files += 1
+        spool = self.workspace / "tmp" / f"artifact-{os.getpid()}-{self._files}"
+        spool.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+        try:
+            relative = str(spool.relative_to(self.workspace))
+            reply = self.wire.ask({"do": "artifact", "args": [name, relative, media_type], "kwargs": {}})
+        finally:
+            spool.unlink(missing_ok=True)
+        if "refused" in reply:
+            raise PermanentError(reply["refused"])
+        return str(reply["answer"])
+
+    def checkpoint(self, state: JSON | None = None) -> JSON:
+        """Keep `state`, or answer what was kept."""
+        if state is not None:
+            self._state = json.loads(json.dumps(state))
+            self._say("checkpoint", self._state)
+        return self._state
+
+    def checkpoint_due(self) -> None:
+        """Raise Cancelled after a SIGTERM (the worker knows why), AttemptTimeout after the deadline."""
+        if self.cancelled:
+            raise Cancelled
+        if self.remaining_seconds <= 0:
+            raise AttemptTimeout
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Seconds to the hard time limit."""
+        return self._deadline - time.monotonic()
+
+    def _say(self, verb: str, *args: object, **kwargs: object) -> None:
+        self.wire.send({"do": verb, "args": args, "kwargs": kwargs})

@@ -1,0 +1,145 @@
+"""Who may do what: one table of verbs × roles, asked by every door and every room.
+
+`YES` on anything, `OWNER` on what is one's own, `NO`. The last column is the scope an API key needs
+for the verb; people who signed in have all scopes. Deny by default: an unknown verb is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import EllipsisType
+from typing import NamedTuple
+
+from app.errors import Forbidden, NotFound
+
+ROLES = ("admin", "user", "viewer")
+SCOPES = ("read", "write", "admin")
+
+# What a key of each role can be given at most.
+SCOPES_OF_ROLE = {
+    "admin": frozenset({"read", "write", "admin"}),
+    "user": frozenset({"read", "write"}),
+    "viewer": frozenset({"read"}),
+}
+
+
+class Access(StrEnum):
+    """How far a role's permission for a verb reaches."""
+
+    YES = "yes"
+    OWNER = "owner"
+    NO = "no"
+
+
+YES, OWNER, NO = Access.YES, Access.OWNER, Access.NO
+
+
+class Rule(NamedTuple):
+    """One row of the table."""
+
+    admin: Access
+    user: Access
+    viewer: Access
+    scope: str
+
+
+TABLE: dict[str, Rule] = {
+    #                          admin user   viewer scope
+    # jobs
+    "submit_task":        Rule(YES, YES,   NO,    "write"),
+    "cancel_task":        Rule(YES, OWNER, NO,    "write"),
+    "retry_task":         Rule(YES, OWNER, NO,    "write"),
+    "change_priority":    Rule(YES, OWNER, NO,    "write"),
+    "view_task":          Rule(YES, OWNER, YES,   "read"),
+    "view_task_content":  Rule(YES, OWNER, NO,    "read"),  # parameters, result, logs, artifacts, stack trace
+    "view_dlq":           Rule(YES, NO,    NO,    "admin"),
+    "resubmit_dlq":       Rule(YES, NO,    NO,    "admin"),
+    # what runs them
+    "view_agents":        Rule(YES, YES,   YES,   "read"),
+    "configure_agent":    Rule(YES, NO,    NO,    "admin"),
+    "view_queues":        Rule(YES, YES,   YES,   "read"),
+    "manage_queues":      Rule(YES, NO,    NO,    "admin"),
+    "view_workers":       Rule(YES, YES,   YES,   "read"),
+    "view_metrics":       Rule(YES, YES,   YES,   "read"),
+    # more than one job
+    "submit_workflow":    Rule(YES, YES,   NO,    "write"),
+    "manage_workflow":    Rule(YES, OWNER, NO,    "write"),
+    "view_workflow":      Rule(YES, OWNER, YES,   "read"),
+    "create_schedule":    Rule(YES, YES,   NO,    "write"),
+    "manage_schedule":    Rule(YES, OWNER, NO,    "write"),
+    "view_schedule":      Rule(YES, OWNER, YES,   "read"),
+    "create_session":     Rule(YES, YES,   NO,    "write"),
+    "join_session":       Rule(YES, OWNER, NO,    "write"),
+    "view_session":       Rule(YES, OWNER, YES,   "read"),
+    # people
+    "view_self":          Rule(YES, YES,   YES,   "read"),
+    "manage_api_keys":    Rule(YES, OWNER, OWNER, "write"),
+    "manage_users":       Rule(YES, NO,    NO,    "admin"),
+    "view_audit":         Rule(YES, NO,    NO,    "admin"),
+    "view_alerts":        Rule(YES, NO,    NO,    "admin"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """Who is asking, for the length of one request."""
+
+    user_id: str
+    email: str
+    role: str
+    scopes: frozenset[str] = frozenset(SCOPES)
+    key_id: str | None = None
+    """The API key they came with; None for people who signed in."""
+    session_id: str | None = None
+    """The login their access token belongs to."""
+
+    @property
+    def is_admin(self) -> bool:
+        """May see and do everything their scopes allow."""
+        return self.role == "admin"
+
+    @property
+    def credential(self) -> str:
+        """What limits are counted by: the key, else the person."""
+        return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
+
+
+def access(principal: Principal, verb: str) -> Access:
+    """How far `principal` may `verb`; raises KeyError for a verb that is not in the table."""
+    rule = TABLE[verb]
+    granted: Access = getattr(rule, principal.role)
+    return granted if rule.scope in principal.scopes else NO
+
+
+def may(principal: Principal, verb: str, owner_id: str | None | EllipsisType = ...) -> bool:
+    """Whether `principal` may `verb` something of `owner_id`.
+
+    Without `owner_id` the question is whether they may do it to anything at all; None means that
+    the thing belongs to nobody, so only those may who need not own it.
+    """
+    granted = access(principal, verb)
+    if granted is OWNER:
+        return owner_id is ... or owner_id == principal.user_id
+    return granted is YES
+
+
+def demand(principal: Principal, verb: str, owner_id: str | None | EllipsisType = ...) -> None:
+    """Return if `may`; else raise Forbidden, or NotFound where even knowing of it would tell something."""
+    if may(principal, verb, owner_id):
+        return
+    if access(principal, verb) is OWNER:
+        raise NotFound
+    raise Forbidden(_why_not(principal, verb))
+
+
+def own_only(principal: Principal, verb: str) -> str | None:
+    """The owner to narrow a list to: None for those who may see all; raises Forbidden for those who may not."""
+    demand(principal, verb)
+    return principal.user_id if access(principal, verb) is OWNER else None
+
+
+def _why_not(principal: Principal, verb: str) -> str:
+    if getattr(TABLE[verb], principal.role) is NO:
+        return f"Insufficient permissions: the role {principal.role} does not include {verb}."
+    return f"Insufficient permissions: this API key lacks the scope {TABLE[verb].scope}."

@@ -1,0 +1,86 @@
+"""Access tokens: short-lived JWTs (HS256) that say who signed in, checked against the database on each use.
+
+    {"iss": "callboard", "aud": "callboard-api", "sub": user_id, "sid": login, "ver": token_version, "jti", "iat", "exp"}
+
+The role is not in the token: it is read fresh, so that a demotion is felt at once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from app import clock
+
+ISSUER = "callboard"
+AUDIENCE = "callboard-api"
+SHORTEST_KEY = 32
+
+_REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid", "ver"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """What a genuine, unexpired token says."""
+
+    user_id: str
+    session_id: str
+    token_version: int
+
+
+def issue(claims: Claims, *, key: str, life: timedelta) -> str:
+    """A signed token for `claims`; raises ValueError for a key of less than 32 characters."""
+    if len(key) < SHORTEST_KEY:
+        msg = f"the signing key must have at least {SHORTEST_KEY} characters"
+        raise ValueError(msg)
+    now = clock.now()
+    body = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": claims.user_id,
+        "sid": claims.session_id,
+        "ver": claims.token_version,
+        "jti": secrets.token_urlsafe(12),
+        "iat": now,
+        "exp": now + life,
+    }
+    return jwt.encode(body, key, algorithm="HS256")
+
+
+def read(token: str, *, keys: tuple[str, ...]) -> Claims | None:
+    """The claims of a token signed with one of `keys`; None for anything forged, expired or incomplete.
+
+    More than one key lets a new one take over while tokens of the old one run out.
+    """
+    if not token.isascii():
+        return None
+    for key in keys:
+        try:
+            body = jwt.decode(
+                token,
+                key,
+                algorithms=["HS256"],  # never what the token's own header proposes
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": _REQUIRED},
+            )
+        except jwt.InvalidTokenError:
+            continue
+        return _claims(body)
+    return None
+
+
+def _claims(body: dict[str, Any]) -> Claims | None:
+    # Signed by us, so this only fails for tokens of another version of Callboard.
+    try:
+        user_id, session_id = UUID(body["sub"]), UUID(body["sid"])
+    except (ValueError, TypeError, AttributeError):
+        return None
+    if not isinstance(body["ver"], int):
+        return None
+    return Claims(user_id=str(user_id), session_id=str(session_id), token_version=body["ver"])

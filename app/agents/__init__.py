@@ -1,0 +1,1 @@
+"""Agents: what can be run, defined in markdown, versioned by content, limited by rows."""

@@ -1,0 +1,83 @@
+"""Checking parameters against an agent's JSON Schema, with defaults filled in, before anything is stored."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+
+from app.errors import InvalidParameters
+
+DEEPEST = 32
+MOST_COMPLAINTS = 20
+
+
+def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Answer `parameters` with the schema's defaults; InvalidParameters names each field that does not fit."""
+    _demand_storable(parameters)
+    filled = copy.deepcopy(parameters)
+    _fill(schema, filled)
+    wrong = sorted(_validator(orjson.dumps(schema)).iter_errors(filled), key=lambda e: [str(p) for p in e.path])
+    if wrong:
+        fields = [_complaint(error) for error in wrong[:MOST_COMPLAINTS]]
+        raise InvalidParameters(f"parameters{fields[0][0].removeprefix('/parameters')}: {fields[0][1]}", fields)
+    return filled
+
+
+@lru_cache(maxsize=512)
+def _validator(schema: bytes) -> Validator:
+    return Draft202012Validator(orjson.loads(schema), format_checker=FormatChecker())
+
+
+def _fill(schema: dict[str, Any], value: dict[str, Any]) -> None:
+    for name, rule in schema.get("properties", {}).items():
+        if name not in value and "default" in rule:
+            value[name] = copy.deepcopy(rule["default"])
+        elif rule.get("type") == "object" and isinstance(value.get(name), dict):
+            _fill(rule, value[name])
+
+
+def _complaint(error: ValidationError) -> tuple[str, str]:
+    path = "/parameters" + "".join(f"/{part}" for part in error.absolute_path)
+    if error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        return f"{path}/{missing}", "is required"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        return path, f"{error.message}; known: {', '.join(known)}"
+    return path, error.message[:300]
+
+
+def _demand_storable(value: Any, depth: int = 0, path: str = "/parameters") -> None:
+    """Refuse what Postgres cannot keep: NUL, lone surrogates, numbers over 64 bits, endless nesting."""
+    if depth > DEEPEST:
+        raise InvalidParameters("parameters are nested too deep", [(path, f"at most {DEEPEST} levels")])
+    if isinstance(value, str):
+        _demand_text(value, path)
+    elif isinstance(value, bool) or value is None:
+        return
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InvalidParameters("a number is too large", [(path, "must fit into 64 bits")])
+    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise InvalidParameters("a number is not finite", [(path, "must be a finite number")])
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _demand_text(name, path)
+            _demand_storable(inner, depth + 1, f"{path}/{name}")
+    elif isinstance(value, list):
+        for n, inner in enumerate(value):
+            _demand_storable(inner, depth + 1, f"{path}/{n}")
+
+
+def _demand_text(text: str, path: str) -> None:
+    if "\x00" in text:
+        raise InvalidParameters("text may not contain the character NUL", [(path, "contains NUL")])
+    try:
+        text.encode()
+    except UnicodeEncodeError as wrong:
+        raise InvalidParameters("text is not valid Unicode", [(path, "contains a lone surrogate")]) from wrong

@@ -1,0 +1,80 @@
+"""`/docs`: the API's reference as a plain page made from its own document, and Swagger UI to try it.
+
+Both obey the strict Content-Security-Policy: no inline script or style, nothing from other hosts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import flask_swagger_ui
+import orjson
+from flask import Blueprint, Response, current_app, render_template, send_from_directory
+from werkzeug.exceptions import NotFound
+
+from app.api.errors import CODES
+from app.errors import CallboardError
+from app.settings import ROOT
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+# Swagger UI's files come with its wheel; ours lie in static/docs.
+_SWAGGER = Path(flask_swagger_ui.__file__).parent / "dist"
+_FROM_WHEEL = ("swagger-ui.css", "swagger-ui-bundle.js")
+_OURS = ("docs.css", "try.js")
+
+blueprint = Blueprint("docs", __name__)
+
+
+@blueprint.get("/docs")
+def reference() -> str:
+    """The reference page: every operation, in words."""
+    whole = orjson.loads(current_app.extensions["callboard-openapi"])
+    return render_template("docs/reference.html", spec=whole, tags=_by_tag(whole), problems=_problems())
+
+
+@blueprint.get("/docs/try")
+def try_it() -> str:
+    """Swagger UI on the same document."""
+    return render_template("docs/try.html")
+
+
+@blueprint.get("/docs/assets/<name>")
+def asset(name: str) -> Response:
+    """A file of these two pages."""
+    if name in _FROM_WHEEL:
+        return send_from_directory(_SWAGGER, name, max_age=3600)
+    if name in _OURS:
+        return send_from_directory(ROOT / "static" / "docs", name, max_age=3600)
+    raise NotFound
+
+
+@blueprint.after_request
+def _harden(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _by_tag(whole: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    tags: dict[str, list[dict[str, Any]]] = {}
+    for path, methods in whole["paths"].items():
+        for method, operation in methods.items():
+            entry = {**operation, "path": path, "method": method.upper()}
+            tags.setdefault(operation["tags"][0], []).append(entry)
+    return tags
+
+
+def _problems() -> list[tuple[str, int, str]]:
+    """Every code a problem can have: (code, status, sentence)."""
+    found = {code: (status, "Born in HTTP.") for status, code in CODES.items()}
+    found |= {kind.code: (kind.status, (kind.__doc__ or "").splitlines()[0]) for kind in _kinds(CallboardError)}
+    return [(code, status, text) for code, (status, text) in sorted(found.items())]
+
+
+def _kinds(root: type[CallboardError]) -> list[type[CallboardError]]:
+    return [kind for child in root.__subclasses__() for kind in (child, *_kinds(child))]

@@ -1,0 +1,140 @@
+"""How often one may call: writes, polls and logins, each from a bucket of its own.
+
+Writes are counted in Redis, for all web processes together, and in this process while Redis is away.
+Polls are many and cheap, so they are counted in this process alone and never wait for Redis; a page that
+polls therefore takes nothing from what its user may submit.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response, current_app, g, request
+from flask_limiter import Limiter
+from limits import RateLimitItem, RateLimitItemPerMinute, WindowStats
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from redis import RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.api.auth import current_principal, settings
+from app.errors import TooMany
+from app.settings import Settings
+
+LOGIN = "5 per minute;20 per hour"
+REDIS_PATIENCE_SECONDS = 0.2
+
+
+def _caller() -> str:
+    return current_principal().credential
+
+
+def _address() -> str:
+    return request.remote_addr or "nowhere"
+
+
+def _login_name() -> str:
+    return str(g.login_name)
+
+
+limiter = Limiter(key_func=_caller, key_prefix="callboard", in_memory_fallback_enabled=True, strategy="fixed-window")
+_polls = FixedWindowRateLimiter(MemoryStorage())
+
+
+def init_app(app: Flask) -> None:
+    """Connect the limits to the settings' Redis."""
+    configured: Settings = app.config["CALLBOARD"]
+    app.config.setdefault("CALLBOARD_LOGIN_LIMIT", LOGIN)
+    app.config["RATELIMIT_STORAGE_URI"] = _storage_uri(configured.redis_url)
+    if configured.redis_url:
+        app.config["RATELIMIT_STORAGE_OPTIONS"] = {
+            "socket_timeout": REDIS_PATIENCE_SECONDS,
+            "socket_connect_timeout": REDIS_PATIENCE_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+        }
+    limiter.init_app(app)
+
+
+def write_limits() -> str:
+    """The limits of writes in Flask-Limiter's words; empty when all are switched off."""
+    now = settings()
+    amounts = {
+        "second": now.rate_limit_burst_per_second,
+        "minute": now.rate_limit_per_minute,
+        "hour": now.rate_limit_per_hour,
+    }
+    return ";".join(f"{amount} per {window}" for window, amount in amounts.items() if amount)
+
+
+def _login_limit() -> str:
+    return str(current_app.config["CALLBOARD_LOGIN_LIMIT"])
+
+
+@limiter.shared_limit(write_limits, scope="write", key_func=_caller, exempt_when=lambda: not write_limits())
+def spend_write() -> None:
+    """Count one write of the caller; raises RateLimitExceeded."""
+
+
+def spend_poll() -> None:
+    """Count one read of the caller; raises TooMany."""
+    amount = settings().poll_limit_per_minute
+    if not amount:
+        return
+    limit, caller = RateLimitItemPerMinute(amount), _caller()
+    allowed = _polls.hit(limit, "poll", caller)
+    g.poll_standing = (limit, _polls.get_window_stats(limit, "poll", caller))
+    if not allowed:
+        raise TooMany(f"The limit is {amount} reads a minute; slow down.")
+
+
+def spend_login(name: str) -> None:
+    """Count one attempt to sign in as `name` and one from this address; raises RateLimitExceeded."""
+    g.login_name = name.lower()
+    _spend_login()
+
+
+@limiter.shared_limit(_login_limit, scope="login-address", key_func=_address)
+@limiter.shared_limit(_login_limit, scope="login-name", key_func=_login_name)
+def _spend_login() -> None:
+    """Two limits: many names from one address, one name from many addresses."""
+
+
+def describe(response: Response) -> Response:
+    """Tell the caller where they stand: RateLimit (IETF draft 10), X-RateLimit-* and, on 429, Retry-After."""
+    standing = _standing()
+    if standing is None:
+        return response
+    limit, window = standing
+    seconds = max(1, int(window.reset_time - time.time()) + 1)
+    name, remaining = limit.GRANULARITY.name, max(0, window.remaining)
+    response.headers["RateLimit-Policy"] = f'"{name}";q={limit.amount};w={limit.get_expiry()}'
+    response.headers["RateLimit"] = f'"{name}";r={remaining};t={seconds}'
+    response.headers["X-RateLimit-Limit"] = str(limit.amount)
+    response.headers["X-RateLimit-Remaining"] = str(remaining)
+    response.headers["X-RateLimit-Reset"] = str(int(window.reset_time) + 1)
+    if response.status_code == 429:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _standing() -> tuple[RateLimitItem, WindowStats] | None:
+    """The limit that tells most: the one that was hit, else the one of a minute, else the shortest."""
+    if "poll_standing" in g:
+        return g.poll_standing  # type: ignore[no-any-return]
+    counted = limiter.current_limits
+    if not counted:
+        return None
+    hit = [entry for entry in counted if entry.breached]
+    of_a_minute = [entry for entry in counted if entry.limit.get_expiry() == 60]
+    chosen = (hit or of_a_minute or counted)[0]
+    try:
+        return chosen.limit, chosen.window
+    except RedisError:  # went away between counting and asking; the answer is worth more than its header
+        return None
+
+
+def _storage_uri(redis_url: str) -> str:
+    if not redis_url:
+        return "memory://"
+    return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url

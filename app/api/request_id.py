@@ -1,0 +1,43 @@
+"""One id per request, in its answer, its problem documents and every log line written meanwhile."""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+import uuid_utils
+from flask import Flask, Response, g, has_request_context, request
+
+HEADER = "X-Request-Id"
+
+# Long enough for any tracer's id, and nothing that could break a log line or a header.
+_SANE = re.compile(r"[A-Za-z0-9._:@=+/-]{1,128}")
+
+
+def init_app(app: Flask) -> None:
+    """Give every request of `app` an id: the caller's if it is a sane one, else a new one."""
+    app.before_request(_bind)
+    app.after_request(_answer)
+
+
+def current() -> str | None:
+    """The present request's id; None outside of a request."""
+    if not has_request_context():
+        return None
+    if "request_id" not in g:
+        _bind()
+    return str(g.request_id)
+
+
+def _bind() -> None:
+    if "request_id" in g:
+        return
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if _SANE.fullmatch(given) else str(uuid_utils.uuid7())
+    structlog.contextvars.clear_contextvars()  # a thread serves one request after the other
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _answer(response: Response) -> Response:
+    response.headers[HEADER] = current() or ""
+    return response

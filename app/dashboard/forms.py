@@ -1,0 +1,183 @@
+"""A form made from a JSON Schema, and what was typed into it made into parameters again.
+
+One field per property: text, textarea, number, select, checkbox, list (one item a line) or json. What was
+typed is kept as typed; complaints of the schema stand beside the field they point at.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from app.errors import Invalid
+
+PREFIX = "p."
+LONG_TEXT = 300
+_LONG_NAMES = {"text", "content", "body", "notes", "prompt", "instructions", "context", "task", "description"}
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field as the template draws it."""
+
+    name: str
+    label: str
+    kind: str
+    value: str = ""
+    """What stands in it; of a checkbox "on" or nothing."""
+    required: bool = False
+    hint: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    step: str = "any"
+    placeholder: str = ""
+    wrong: str = ""
+
+
+def fields(schema: JSON, typed: dict[str, str], wrong: dict[str, str] | None = None) -> list[Field]:
+    """The fields of `schema`, required ones first, filled with what was typed."""
+    required = set(schema.get("required", ()))
+    rules: dict[str, JSON] = schema.get("properties", {})
+    ordered = sorted(rules.items(), key=lambda item: item[0] not in required)
+    return [_field(name, rule, name in required, typed.get(name), (wrong or {}).get(name, "")) for name, rule in ordered]
+
+
+def _field(name: str, rule: JSON, required: bool, typed: str | None, wrong: str) -> Field:
+    kind = kind_of(name, rule)
+    return Field(
+        name=name,
+        label=rule.get("title") or name.replace("_", " ").capitalize(),
+        kind=kind,
+        value=typed if typed is not None else as_typed(rule, rule.get("default"), kind),
+        required=required,
+        hint=rule.get("description", ""),
+        choices=tuple(_word(choice) for choice in rule.get("enum", ())),
+        minimum=rule.get("minimum"),
+        maximum=rule.get("maximum"),
+        step="1" if rule.get("type") == "integer" else "any",
+        placeholder=_word(next(iter(rule.get("examples", ())), "")) if kind in {"text", "textarea", "number"} else "",
+        wrong=wrong,
+    )
+
+
+def kind_of(name: str, rule: JSON) -> str:
+    """Which kind of field a property gets."""
+    if "enum" in rule:
+        return "select"
+    match rule.get("type"):
+        case "boolean":
+            return "checkbox"
+        case "integer" | "number":
+            return "number"
+        case "array":
+            plain = rule.get("items", {}).get("type", "string") == "string" and "enum" not in rule.get("items", {})
+            return "list" if plain else "json"
+        case "string":
+            long = name in _LONG_NAMES or rule.get("maxLength", 0) > LONG_TEXT or rule.get("format") == "textarea"
+            return "textarea" if long else "text"
+    return "json"
+
+
+def as_typed(rule: JSON, value: Any, kind: str) -> str:
+    """`value` as somebody would have typed it into a field of this kind."""
+    if value is None:
+        return ""
+    if kind == "checkbox":
+        return "on" if value else ""
+    if kind == "list" and isinstance(value, list):
+        return "\n".join(str(item) for item in value)
+    if kind == "json":
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    return _word(value) if "enum" in rule or not isinstance(value, str) else value
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def filled_with(schema: JSON, parameters: JSON) -> dict[str, str]:
+    """`parameters` as typed text per field, to start a form from an example or an earlier job."""
+    rules = schema.get("properties", {})
+    return {name: as_typed(rules[name], value, kind_of(name, rules[name])) for name, value in parameters.items() if name in rules}
+
+
+def typed(schema: JSON, form: MultiDict[str, str]) -> dict[str, str]:
+    """What was typed, per property; an unticked checkbox is not sent and counts as empty."""
+    return {name: form.get(PREFIX + name, "").replace("\r\n", "\n") for name in schema.get("properties", {})}
+
+
+def parameters(schema: JSON, typed: dict[str, str]) -> JSON:
+    """The parameters meant by what was typed; Invalid points at fields that cannot even be read.
+
+    Empty fields are left out, so that the schema's defaults and its `required` speak.
+    """
+    read: JSON = {}
+    wrong: list[tuple[str, str]] = []
+    for name, rule in schema.get("properties", {}).items():
+        kind, text = kind_of(name, rule), typed.get(name, "")
+        if kind != "checkbox" and not text.strip():
+            continue
+        try:
+            read[name] = _read(kind, rule, text)
+        except ValueError as unreadable:
+            wrong.append((f"/parameters/{name}", str(unreadable)))
+    if wrong:
+        raise Invalid("Some fields cannot be read.", wrong)
+    return read
+
+
+def _read(kind: str, rule: JSON, text: str) -> Any:
+    match kind:
+        case "checkbox":
+            return bool(text)
+        case "number":
+            return _number(text.strip(), whole=rule.get("type") == "integer")
+        case "list":
+            return [line.strip() for line in text.split("\n") if line.strip()]
+        case "select":
+            return next((choice for choice in rule["enum"] if _word(choice) == text), text)
+        case "json":
+            return json_value(text)
+    return text
+
+
+def _number(text: str, *, whole: bool) -> int | float:
+    try:
+        number = float(text)
+        return int(text) if whole or number.is_integer() and "." not in text and "e" not in text.lower() else number
+    except (ValueError, OverflowError):
+        raise ValueError("must be a whole number" if whole else "must be a number") from None
+
+
+def json_value(text: str) -> Any:
+    """The value of a JSON text; ValueError says where it stops being JSON."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as wrong:
+        raise ValueError(f"is not valid JSON (line {wrong.lineno}, column {wrong.colno}: {wrong.msg})") from None
+
+
+def json_object(text: str, pointer: str) -> JSON:
+    """The object of a JSON text; Invalid points at `pointer` if it is none."""
+    try:
+        value = json_value(text)
+    except ValueError as wrong:
+        raise Invalid("The parameters are not valid JSON.", [(pointer, str(wrong))]) from None
+    if not isinstance(value, dict):
+        raise Invalid("The parameters must be a JSON object.", [(pointer, "must be an object, like {\"path\": \"…\"}")])
+    return value
+
+
+def complaints(error: Invalid) -> dict[str, str]:
+    """Each complaint by the name of its field; what belongs to no field is under ""."""
+    found: dict[str, list[str]] = {}
+    for pointer, message in error.fields or [("", error.message)]:
+        head, *rest = pointer.removeprefix("/parameters").strip("/").split("/")
+        found.setdefault(head, []).append(f"{'/'.join(rest)}: {message}" if rest else message)
+    return {name: "; ".join(messages) for name, messages in found.items()}

@@ -1,0 +1,75 @@
+"""Pages and the panels on them that refresh by themselves.
+
+A Panel is read by one function and drawn by one fragment. On a page it is embedded in a region that polls;
+at its own address (`/ui/…`) it answers alone, with an ETag so that an unchanged panel is a 304, and with
+`HX-Poll`, which says when to come back or to stop (static/js/poll.js obeys).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, make_response, render_template, request, url_for
+from markupsafe import Markup
+
+Context = dict[str, Any]
+
+STOP = "stop"
+
+_REGION = Markup(
+    '<div class="region" id="r-{name}" hx-get="{url}" hx-trigger="poll" hx-swap="innerMorph" hx-poll="{poll}"'
+    ' data-etag="{etag}">{html}</div>'
+)
+
+
+def every(milliseconds: int) -> str:
+    """An interval as `HX-Poll` says it."""
+    return f"{milliseconds}ms"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A part of a page with an address of its own.
+
+    `read(**view_args)` answers the fragment's context; its key `poll` is an interval ("5000ms") or STOP.
+    """
+
+    name: str
+    template: str
+    read: Callable[..., Context]
+
+    @property
+    def endpoint(self) -> str:
+        """Its name in Flask's table of addresses."""
+        return f"dashboard.ui_{self.name}"
+
+    def embed(self, query: dict[str, Any] | None = None, **view_args: Any) -> Markup:
+        """The panel inside its region, for a page; `query` is what its own address must carry along."""
+        context = self.read(**view_args)
+        html = render_template(self.template, **context)
+        return _REGION.format(
+            name=self.name.replace("_", "-"),
+            url=url_for(self.endpoint, **view_args, **(query or {})),
+            poll=context["poll"],
+            etag=_etag(html),
+            html=Markup(html),  # noqa: S704 - the template engine has escaped it
+        )
+
+    def answer(self, **view_args: Any) -> Response:
+        """The panel alone, or 304 if the client has just this."""
+        context = self.read(**view_args)
+        html = render_template(self.template, **context)
+        response = make_response(html)
+        response.headers["ETag"] = _etag(html)
+        response.headers["HX-Poll"] = context["poll"]
+        if request.headers.get("If-None-Match") == _etag(html):
+            response.status_code = 304
+            response.set_data(b"")
+        return response
+
+
+def _etag(html: str) -> str:
+    return f'"{hashlib.blake2s(html.encode(), digest_size=9).hexdigest()}"'

@@ -1,0 +1,247 @@
+"""GET /jobs/<id>: one job, followed live: its state, its log, what came out, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nh3
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.accounts import queries as people
+from app.accounts.permissions import demand, may
+from app.dashboard import actions
+from app.dashboard.htmx import STOP, Context, Panel, every
+from app.dashboard.session import asking, settings
+from app.db import Row, db
+from app.errors import NotFound
+from app.jobs import artifacts, dead_letters, explain, lifecycle, queries, timeline
+from app.jobs.document import document
+from app.jobs.states import PRIORITIES, Priority
+from app.polling.hints import Pace
+
+LOG_AT_FIRST = 200
+LOG_AT_ONCE = 500
+OUTCOME_MS = 5000
+PREVIEW_BYTES = 64_000
+TEXTS = ("text/", "application/json", "application/xml", "application/sarif+json", "application/x-ndjson")
+IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
+
+_markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+
+
+def page(job_id: str) -> str:
+    """GET /jobs/<job_id>."""
+    row = _visible(job_id, full=True)
+    who = asking()
+    sees_content = may(who, "view_task_content", row["submitted_by"])
+    return render_template(
+        "job/page.html",
+        job=document(row, who, _pace()),
+        sees_content=sees_content,
+        owner=_owner(row),
+        status=STATUS.embed(job_id=row["job_id"]),
+        outcome=OUTCOME.embed(job_id=row["job_id"]) if sees_content else "",
+        lines=timeline.newest(row["job_id"], LOG_AT_FIRST) if sees_content else [],
+        log_poll=_log_poll(row),
+        priorities=PRIORITIES,
+    )
+
+
+def _visible(job_id: str, *, full: bool = False) -> Row:
+    """The job's row, if it exists and may be seen."""
+    row = queries.get(actions.checked_id(job_id), full=full)
+    demand(asking(), "view_task", row["submitted_by"])
+    return row
+
+
+def _pace() -> Pace:
+    now = settings()
+    return Pace(
+        queued=now.poll_queued_ms,
+        running=now.poll_running_ms,
+        retry=now.poll_retry_ms,
+        longest=now.poll_max_ms,
+        shortest=now.poll_min_ms,
+    )
+
+
+def _owner(row: Row) -> str:
+    """Who submitted it, by e-mail where the account still exists."""
+    if row["submitted_by"] == asking().user_id:
+        return "you"
+    try:
+        found = people.user(actions.checked_id(row["submitted_by"]))
+    except NotFound:
+        found = None
+    return found["email"] if found else row["submitted_by"]
+
+
+def _status(job_id: str) -> Context:
+    row, who = _visible(job_id, full=True), asking()
+    shown = document(row, who, _pace())
+    after = shown["poll"]["next_after_ms"]
+    waiting = row["status"] in ("pending", "queued", "retry")
+    return {
+        "job": shown,
+        "steps": _steps(timeline.history(row["job_id"])),
+        "why": explain.explain(row["job_id"]) if waiting else None,
+        "dead": _dead_letter(row),
+        "tail": timeline.newest(row["job_id"], 8) if row["status"] == "failed" and "stack_trace" in shown else [],
+        "priorities": PRIORITIES,
+        "poll": every(after) if after else STOP,
+    }
+
+
+def _steps(history: list[Row]) -> list[Row]:
+    """The way of a job, repetitions of the same step (claimed, handed back, claimed …) kept to the last ten."""
+    steps: list[Row] = [{"status": h["to_status"], "at": h["at"], "reason": h["reason"], "attempt": h["attempt"]} for h in history]
+    for step, following in zip(steps, steps[1:], strict=False):
+        step["left_at"] = following["at"]
+    return steps if len(steps) <= 11 else [steps[0], *steps[-10:]]
+
+
+def _dead_letter(row: Row) -> Row | None:
+    if row["status"] != "failed" or not may(asking(), "view_dlq"):
+        return None
+    try:
+        return dead_letters.get(row["job_id"])
+    except NotFound:  # removed by retention
+        return None
+
+
+def _outcome(job_id: str) -> Context:
+    row = _visible(job_id, full=True)
+    demand(asking(), "view_task_content", row["submitted_by"])
+    over = row["finished_at"] is not None
+    return {
+        "job": row,
+        "report": _report(row["result"]),
+        "attempts": timeline.attempts(row["job_id"]),
+        "artifacts": [_preview(a) for a in artifacts.listing(row["job_id"])],
+        "poll": STOP if over else every(OUTCOME_MS),
+    }
+
+
+def _report(result: dict[str, Any] | None) -> Markup | None:
+    """The `report` of a result, markdown, as HTML that can do no harm: no raw HTML in, a cleaner behind."""
+    text = result.get("report") if result else None
+    return Markup(nh3.clean(_markdown.render(text))) if isinstance(text, str) and text else None  # noqa: S704 - cleaned
+
+
+def _preview(artifact: Row) -> Row:
+    """An artifact with how it can be shown in the page: `image`, `markdown`, `text` or not at all."""
+    kind = artifact["media_type"].partition(";")[0]
+    shown = artifact | {"kind": "file", "text": None, "html": None}
+    if kind in IMAGES:
+        return shown | {"kind": "image"}
+    if not kind.startswith(TEXTS) or artifact["size_bytes"] > PREVIEW_BYTES or kind == "text/html":
+        return shown
+    text = _bytes(artifact["artifact_id"]).decode("utf-8", "replace")
+    if kind == "text/markdown":
+        return shown | {"kind": "markdown", "html": _report({"report": text})}
+    return shown | {"kind": "text", "text": text}
+
+
+def _bytes(artifact_id: str) -> bytes:
+    now = settings()
+    store = artifacts.Store(now.artifact_store, now.max_artifact_bytes)
+    try:
+        with store.open(artifacts.get(artifact_id)["location"]) as file:
+            return file.read(now.max_artifact_bytes)
+    except NotFound:
+        return b"(the bytes are gone from the store)"
+
+
+def artifact(job_id: str, artifact_id: str) -> Response:
+    """GET /jobs/<job_id>/artifacts/<artifact_id>: the bytes, in a sandbox; `?download` saves them."""
+    found = artifacts.get(actions.checked_id(artifact_id))
+    if found["job_id"] != actions.checked_id(job_id):
+        raise NotFound
+    demand(asking(), "view_task_content", found["submitted_by"])
+    now = settings()
+    file = artifacts.Store(now.artifact_store, now.max_artifact_bytes).open(found["location"])
+    kind = found["media_type"].partition(";")[0]
+    response = Response(_chunks(file), mimetype=kind if kind in IMAGES else "application/octet-stream")
+    # Whatever an agent wrote, it never runs as a page of this site.
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    response.headers["Content-Length"] = str(found["size_bytes"])
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    inline = kind in IMAGES and "download" not in request.args
+    response.headers.set("Content-Disposition", "inline" if inline else "attachment", filename=found["name"])
+    return response
+
+
+def _chunks(file: Any) -> Any:
+    with file:
+        while chunk := file.read(65_536):
+            yield chunk
+
+
+def log(job_id: str) -> Response:
+    """GET /ui/jobs/<job_id>/log?after=N: the lines above a cursor; 204 when there are none."""
+    row = _visible(job_id)
+    demand(asking(), "view_task_content", row["submitted_by"])
+    lines = timeline.log(row["job_id"], after=_number(request.args.get("after")), limit=LOG_AT_ONCE)
+    response = make_response(render_template("job/_lines.html", lines=lines)) if lines else make_response("", 204)
+    response.headers["HX-Poll"] = every(0) if len(lines) == LOG_AT_ONCE else _log_poll(row)
+    return response
+
+
+def _number(text: str | None) -> int:
+    return min(int(text), 2**62) if text and text.isdecimal() else 0
+
+
+def _log_poll(row: Row) -> str:
+    # One more look after the end: the last lines and the final status are written apart.
+    return STOP if row["finished_at"] is not None else every(settings().poll_running_ms)
+
+
+def raw(job_id: str) -> Response:
+    """GET /jobs/<job_id>/log.txt: the whole log as text."""
+    row = _visible(job_id)
+    demand(asking(), "view_task_content", row["submitted_by"])
+    lines = timeline.log(row["job_id"], limit=settings().max_log_lines)
+    text = "".join(f"{line['at'].isoformat()} {line['level']:7} {line['source']}: {line['message']}\n" for line in lines)
+    return Response(text, mimetype="text/plain")
+
+
+def cancel(job_id: str) -> AnyResponse:
+    """POST /jobs/<job_id>/cancel."""
+    row = _visible(job_id)
+    demand(asking(), "cancel_task", row["submitted_by"])
+    done = lifecycle.cancel(row["job_id"])
+    actions.noted("job.cancelled", row["job_id"])
+    db.session.commit()
+    flash("Cancelled." if done["status"] == "cancelled" else "Cancelling: its worker stops it in a moment.", "green")
+    return redirect(url_for("dashboard.job", job_id=row["job_id"]), 303)
+
+
+def retry(job_id: str) -> AnyResponse:
+    """POST /jobs/<job_id>/retry: the same again as a new job."""
+    row = _visible(job_id, full=True)
+    demand(asking(), "retry_task", row["submitted_by"])
+    new_id = actions.again(row)
+    db.session.commit()
+    flash("Sent in again as this new job.", "green")
+    return redirect(url_for("dashboard.job", job_id=new_id), 303)
+
+
+def priority(job_id: str) -> AnyResponse:
+    """POST /jobs/<job_id>/priority."""
+    row = _visible(job_id)
+    demand(asking(), "change_priority", row["submitted_by"])
+    word = request.form.get("priority", "")
+    chosen = Priority.named(word) if word in PRIORITIES else Priority.NORMAL
+    lifecycle.change_priority(row["job_id"], chosen)
+    actions.noted("job.priority_changed", row["job_id"], priority=chosen.word)
+    db.session.commit()
+    flash(f"The priority is {chosen.word} now.", "green")
+    return redirect(url_for("dashboard.job", job_id=row["job_id"]), 303)
+
+
+STATUS = Panel(name="job_status", template="job/_status.html", read=_status)
+OUTCOME = Panel(name="job_outcome", template="job/_outcome.html", read=_outcome)
+

@@ -1,0 +1,85 @@
+"""GET /submit: choose an agent, fill in the form made from its schema, and send the job in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.accounts.permissions import demand
+from app.agents import registry
+from app.agents.registry import AgentRecord
+from app.dashboard import actions, forms
+from app.dashboard.agents import team_name
+from app.dashboard.session import asking
+from app.db import db
+from app.errors import Invalid, Malformed
+from app.jobs import queries
+from app.jobs.states import PRIORITIES, Priority
+
+MOST_TAGS, LONGEST_TAG, LONGEST_NAME = 20, 100, 200
+
+
+def pick() -> str:
+    """GET /submit: which agent?"""
+    demand(asking(), "submit_task")
+    return render_template("submit/pick.html", agents=registry.all_agents(), team_name=team_name)
+
+
+def page(agent_id: str) -> str:
+    """GET /submit/<agent_id>; `?example=1` fills in the agent's example, `?from=<job>` an earlier job's parameters."""
+    demand(asking(), "submit_task")
+    agent = registry.get(agent_id)
+    start: dict[str, Any] = agent.example or {} if request.args.get("example") else {}
+    if earlier := request.args.get("from"):
+        row = queries.get(actions.checked_id(earlier), full=True)
+        demand(asking(), "view_task_content", row["submitted_by"])
+        start = row["parameters"]
+    return _form(agent, forms.filled_with(agent.schema, start), {})
+
+
+def _form(agent: AgentRecord, typed: dict[str, str], wrong: dict[str, str]) -> str:
+    return render_template(
+        "submit/form.html",
+        agent=agent,
+        team=team_name(agent.team),
+        fields=forms.fields(agent.schema, typed, wrong),
+        wrong=wrong,
+        priorities=PRIORITIES,
+        form=request.form,
+    )
+
+
+def submit(agent_id: str) -> AnyResponse:
+    """POST /submit/<agent_id>: the job's page, or the form again with what was typed and what is wrong with it."""
+    demand(asking(), "submit_task")
+    agent = registry.get(agent_id)
+    typed = forms.typed(agent.schema, request.form)
+    try:
+        job_id = actions.submit(
+            agent.agent_id,
+            forms.parameters(agent.schema, typed),
+            priority=_priority(request.form.get("priority", "normal")),
+            task_name=request.form.get("task_name", "").strip()[:LONGEST_NAME] or None,
+            tags=_tags(request.form.get("tags", "")),
+        )
+    except Invalid as wrong:
+        db.session.rollback()
+        return make_response(_form(agent, typed, forms.complaints(wrong)), 422)
+    db.session.commit()
+    flash("Sent in.", "green")
+    return redirect(url_for("dashboard.job", job_id=job_id), 303)
+
+
+def _priority(word: str) -> Priority:
+    if word not in PRIORITIES:
+        raise Malformed("There is no such priority.")
+    return Priority.named(word)
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
+    if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
+        raise Invalid("Too many or too long tags.", [("/tags", f"at most {MOST_TAGS} tags of {LONGEST_TAG} characters")])
+    return tags

@@ -1,0 +1,177 @@
+"""How things are called and drawn for people: states, reasons, times, sizes; the filters of all templates.
+
+Every state has a word and a shape besides its colour, so that nobody has to see colours to tell them apart.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from flask import Flask
+
+from app import clock
+
+
+class Look(NamedTuple):
+    """A word, the icon that says the same, and the colour that repeats it."""
+
+    word: str
+    icon: str
+    colour: str
+
+
+STATES = {
+    "pending": Look("Pending", "circle", "grey"),
+    "queued": Look("Queued", "layers", "grey"),
+    "running": Look("Running", "play", "blue"),
+    "retry": Look("Retrying", "again", "amber"),
+    "awaiting_input": Look("Needs you", "hand", "violet"),
+    "completed": Look("Completed", "check", "green"),
+    "failed": Look("Failed", "cross", "red"),
+    "cancelled": Look("Cancelled", "slash", "grey"),
+}
+
+OUTCOMES = {
+    "completed": STATES["completed"],
+    "failed": STATES["failed"],
+    "cancelled": STATES["cancelled"],
+    "timeout": Look("Timed out", "clock", "red"),
+    "lost": Look("Worker lost", "bolt", "amber"),
+    "released": Look("Handed back", "again", "grey"),
+}
+
+HEALTH = {
+    "ready": Look("Ready", "check", "green"),
+    "degraded": Look("Degraded", "warn", "amber"),
+    "unavailable": Look("Unavailable", "cross", "red"),
+}
+
+PRIORITIES = {
+    "critical": Look("Critical", "flame", "red"),
+    "high": Look("High", "up", "amber"),
+    "normal": Look("Normal", "dash", "grey"),
+    "low": Look("Low", "down", "grey"),
+}
+
+REASONS = {
+    "scheduled": "not due yet",
+    "released": "handed back by a stopping worker",
+    "lost_worker": "its worker vanished",
+    "backoff": "waits before the next attempt",
+    "rate_limit": "held by a rate limit",
+    "timeout": "ran out of time",
+    "error": "ended with an error",
+    "exhausted": "all attempts failed",
+    "permanent": "an error that trying again does not cure",
+    "poison": "it took its workers down",
+    "by_user": "on request",
+    "paused": "the queue is paused",
+    "dependency": "waits for another job",
+    "agent_limit": "its agent is at its limit",
+    "budget": "held by a budget",
+    "provider_open": "its provider is failing",
+    "no_worker": "no worker serves its queue",
+    "stalled": "made no progress",
+    "rejected": "the result was rejected",
+}
+
+_UNKNOWN = Look("Unknown", "circle", "grey")
+
+
+def look(name: str | None, table: dict[str, Look] | None = None) -> Look:
+    """How a state is shown; an unknown one is shown under its own name."""
+    found = (table or STATES).get(name or "")
+    return found or _UNKNOWN._replace(word=(name or "unknown").replace("_", " ").capitalize())
+
+
+def reason(name: str | None) -> str:
+    """A status reason in words; empty for none."""
+    return REASONS.get(name, name.replace("_", " ")) if name else ""
+
+
+def moment(value: datetime | str | None) -> datetime | None:
+    """A time from a row or a document, aware; None stays None."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if value is None:
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def iso(value: datetime | str | None) -> str:
+    """A time for a `datetime` attribute."""
+    return clock.iso(moment(value)) or ""
+
+
+def stamp(value: datetime | str | None) -> str:
+    """A time as people read it without scripts: `22 Nov 2026, 01:24:05 UTC`."""
+    at = moment(value)
+    return at.astimezone(UTC).strftime("%-d %b %Y, %H:%M:%S UTC") if at else ""
+
+
+def hour(value: datetime | str | None) -> str:
+    """The time of day alone, for lines of a log."""
+    at = moment(value)
+    return at.astimezone(UTC).strftime("%H:%M:%S") if at else ""
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time: `850 ms`, `4.2 s`, `3 m 05 s`, `2 h 10 m`, `4 d 3 h`; a dash for None."""
+    if seconds is None:
+        return "–"
+    seconds = max(0.0, float(seconds))
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // small:02d} {part}"
+    return f"{whole} s"
+
+
+def between(start: datetime | str | None, end: datetime | str | None) -> str:
+    """How long it was from `start` to `end`; a dash if one of them is missing."""
+    a, b = moment(start), moment(end)
+    return duration((b - a).total_seconds()) if a and b else "–"
+
+
+def size(amount: float) -> str:
+    """A number of bytes: `812 B`, `4.1 KB`, `3.0 MB`."""
+    for unit in ("B", "KB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def short(job_id: str | None) -> str:
+    """The part of an id that differs from its neighbours': the end, because UUIDv7 begins with the time."""
+    return str(job_id or "")[-8:]
+
+
+def pretty(value: Any) -> str:
+    """JSON for reading."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def many(count: int, word: str, more: str | None = None) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count:,} {word if count == 1 else more or word + 's'}"
+
+
+def capped(count: int, cap: int = 10_000) -> str:
+    """A count that stopped at `cap`: `10,000+`."""
+    return f"{cap:,}+" if count >= cap else f"{count:,}"
+
+
+def register(app: Flask) -> None:
+    """Make these words known to every template."""
+    filters = (reason, iso, stamp, hour, duration, size, short, pretty, capped)
+    app.jinja_env.filters.update({word.__name__: word for word in filters})
+    app.jinja_env.globals.update(
+        look=look, between=between, many=many, STATES=STATES, OUTCOMES=OUTCOMES, HEALTH=HEALTH, PRIORITIES=PRIORITIES
+    )

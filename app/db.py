@@ -1,0 +1,217 @@
+"""The database: one `db`, one `Base`, and two ways to speak to it.
+
+`db.session` is Flask-SQLAlchemy's, for pages and management. `db.rows/row/run` send one SQL statement
+through the same transaction without the ORM: what the job protocol is written in, because ORM objects
+on the hot path cost five times as much (docs/performance.md). Inside `db.quick()` each statement is its
+own transaction on a connection of this thread (one round trip instead of three, no app context needed):
+the way of workers and of the polled endpoints. Rooms use either without knowing which; they never
+commit. `db.after_commit(do)` runs `do` once the present transaction is really in Postgres.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import orjson
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session
+
+Row = dict[str, Any]
+
+# What means "Postgres is away", as opposed to "the statement is wrong".
+AWAY = (OperationalError, PoolTimeout, psycopg2.OperationalError, psycopg2.InterfaceError)
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints get predictable names so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def dumps(value: object) -> str:
+    """JSON text of `value`; times become ISO 8601 UTC with `Z`, unknown types their text (JOB-27)."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def as_json(value: object) -> psycopg2.extras.Json:
+    """A parameter for a jsonb column; None stays SQL NULL only if the caller passes None itself."""
+    return psycopg2.extras.Json(value, dumps=dumps)
+
+
+class Database(SQLAlchemy):
+    """Flask-SQLAlchemy, with raw statements and after-commit hooks."""
+
+    def __init__(self) -> None:
+        """Nothing is opened before `open()` or the first use in an app context."""
+        super().__init__(metadata=Base.metadata, engine_options={})
+        self._here = threading.local()
+        self._pool: Engine | None = None
+
+    def open(self, engine: Engine) -> None:
+        """Take `engine` for `quick()`. Called once per process, after the last fork."""
+        self._pool = engine
+
+    @contextmanager
+    def quick(self) -> Iterator[None]:
+        """Until the end of the block, each statement of this thread is its own transaction.
+
+        After-commit hooks run at the end of the block; they are dropped if it raises.
+        """
+        if getattr(self._here, "connection", None) is not None:  # nested: the outer block holds it
+            yield
+            return
+        if self._pool is None:
+            msg = "db.open(engine) was not called in this process"
+            raise RuntimeError(msg)
+        pooled = self._pool.raw_connection()
+        self._here.connection = pooled.driver_connection
+        self._here.hooks = []
+        try:
+            pooled.driver_connection.autocommit = True  # type: ignore[union-attr]
+            yield
+            hooks = self._here.hooks
+        except BaseException:
+            hooks = []
+            raise
+        finally:
+            self._give_back(pooled)
+        for do in hooks:
+            do()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction on a connection of this thread, committed at the end, rolled back by an exception.
+
+        For processes without Flask; the doors of the web use `session` and its commit.
+        """
+        with self.quick():
+            connection = self._here.connection
+            connection.autocommit = False
+            try:
+                yield
+                connection.commit()
+            except BaseException:
+                self._here.hooks.clear()
+                with suppress(*AWAY):
+                    connection.rollback()
+                raise
+            finally:
+                with suppress(*AWAY):
+                    connection.autocommit = True
+
+    def _give_back(self, pooled: Any) -> None:
+        connection, self._here.connection = self._here.connection, None
+        if connection.closed:
+            pooled.invalidate()
+        with suppress(*AWAY):
+            if not connection.closed:
+                connection.autocommit = False
+        pooled.close()
+
+    def after_commit(self, do: Callable[[], None]) -> None:
+        """Run `do` when the present transaction has committed; never if it rolls back."""
+        if getattr(self._here, "connection", None) is not None:
+            self._here.hooks.append(do)
+        else:
+            self.session.info.setdefault("after_commit", []).append(do)
+
+    def _cursor(self) -> psycopg2.extensions.cursor:
+        connection = getattr(self._here, "connection", None)
+        if connection is None:
+            connection = self.session.connection().connection.driver_connection
+        return connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)  # type: ignore[no-any-return]
+
+    def rows(self, statement: str, **values: object) -> list[Row]:
+        """Run one statement with `%(name)s` placeholders and answer its rows as dicts."""
+        with self._cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()  # type: ignore[return-value]
+
+    def row(self, statement: str, **values: object) -> Row | None:
+        """The first row of a statement, or None."""
+        with self._cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchone()  # type: ignore[return-value]
+
+    def value(self, statement: str, **values: object) -> Any:
+        """The first column of the first row, or None."""
+        found = self.row(statement, **values)
+        return next(iter(found.values())) if found else None
+
+    def run(self, statement: str, **values: object) -> int:
+        """Run a statement for its effect and answer how many rows it touched."""
+        with self._cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.rowcount
+
+    def insert_many(self, statement: str, values: list[tuple[object, ...]]) -> None:
+        """Insert many rows by one `INSERT ... VALUES %s`."""
+        with self._cursor() as cursor:
+            psycopg2.extras.execute_values(cursor, statement, values, page_size=500)
+
+
+db = Database()
+
+
+@event.listens_for(Session, "after_commit")
+def _run_hooks(session: Session) -> None:
+    for do in session.info.pop("after_commit", []):
+        do()
+
+
+@event.listens_for(Session, "after_rollback")
+def _drop_hooks(session: Session) -> None:
+    session.info.pop("after_commit", None)
+
+
+def engine_options(
+    *,
+    pool_size: int = 20,
+    max_overflow: int = 30,
+    pool_recycle: int = 3600,
+    statement_timeout_ms: int = 15000,
+    name: str = "callboard",
+) -> dict[str, Any]:
+    """Options for every engine of the product.
+
+    A server that vanished without a word is noticed after 5 s (`tcp_user_timeout`; keepalives do not
+    help while a query is under way), an empty pool after 2 s, and JIT is off because it makes short
+    statements over large tables slower, never faster (reliability notes P2, P4, P9).
+    """
+    return {
+        "pool_size": pool_size,
+        "max_overflow": max_overflow,
+        "pool_recycle": pool_recycle,
+        "pool_pre_ping": True,
+        "pool_timeout": 2,
+        "json_serializer": dumps,
+        "json_deserializer": orjson.loads,
+        "connect_args": {
+            "connect_timeout": 3,
+            "tcp_user_timeout": 5000,
+            "application_name": name,
+            "options": f"-c jit=off -c timezone=UTC -c statement_timeout={statement_timeout_ms}",
+        },
+    }
+
+
+def make_engine(url: str, **options: Any) -> Engine:
+    """An engine for processes without Flask (workers, scheduler, command line)."""
+    return create_engine(url, **engine_options(**options))

@@ -1,0 +1,188 @@
+"""Everything that may go wrong on purpose, as one tree; the doors translate it in one place each.
+
+    CallboardError
+    ├── NotFound        404  there is no such thing (or it is not yours to know of)
+    ├── Invalid         422  the input cannot be accepted; `fields` says where
+    ├── Malformed       400  the request cannot even be read
+    ├── Forbidden       403  you are known, and may not do this
+    ├── Unauthenticated 401  nobody is signed in
+    ├── Conflict        409  not in this state; `allowed` says what is possible instead
+    ├── LostLease       409  another worker owns the attempt now
+    └── Unavailable     503  something we need is away; try again after `retry_after` seconds
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CallboardError(Exception):
+    """Something went wrong that the caller can act on."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str | None = None) -> None:
+        """Keep `message`; without one the class's own first docstring line is the message."""
+        self.message = message or (self.__doc__ or self.code).strip().splitlines()[0]
+        super().__init__(self.message)
+
+
+class NotFound(CallboardError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    status = 404
+
+
+class AgentNotFound(NotFound):
+    """There is no agent with this id; `GET /api/v1/agents` lists them."""
+
+    code = "agent_not_found"
+    status = 422  # the agent is named in the body: the address itself exists
+
+
+class Malformed(CallboardError):
+    """The request cannot be read."""
+
+    code = "malformed"
+    status = 400
+
+
+class Invalid(CallboardError):
+    """The input cannot be accepted.
+
+    `fields` is a list of `(json_pointer, message)`: ("/parameters/path", "is required").
+    """
+
+    code = "invalid"
+    status = 422
+
+    def __init__(
+        self, message: str | None = None, fields: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Keep the sentence and, for forms, which field each complaint belongs to."""
+        super().__init__(message)
+        self.fields = fields or []
+
+
+class InvalidParameters(Invalid):
+    """The parameters do not fit the agent's schema."""
+
+    code = "invalid_parameters"
+
+
+class Unauthenticated(CallboardError):
+    """Sign in, or send an API key as `Authorization: Bearer ...`."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(CallboardError):
+    """Your role does not allow this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Conflict(CallboardError):
+    """This is not possible in the present state."""
+
+    code = "conflict"
+    status = 409
+
+    def __init__(self, message: str | None = None, allowed: list[str] | None = None) -> None:
+        """Keep the sentence and the actions that are possible now."""
+        super().__init__(message)
+        self.allowed = allowed or []
+
+
+class LostLease(Conflict):
+    """Another worker owns this attempt now; nothing was written."""
+
+    code = "lost_lease"
+
+
+class TooMany(CallboardError):
+    """Too many requests; slow down."""
+
+    code = "rate_limited"
+    status = 429
+
+
+class Unavailable(CallboardError):
+    """Something Callboard needs is away; try again."""
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self, message: str | None = None, retry_after: int = 5) -> None:
+        """Keep the sentence and after how many seconds to try again."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+# What a runner raises. The class decides whether Callboard tries again.
+
+
+class JobError(CallboardError):
+    """The attempt failed."""
+
+    code = "job_error"
+    error_class: ClassVar[str] = "temporary"
+    retryable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        user_error: bool = False,
+        details: dict[str, object] | None = None,
+    ) -> None:
+        """Keep what is needed to decide and to explain.
+
+        `retry_after` is in seconds and wins over a shorter backoff; `user_error` marks failures
+        that the submitter caused (left out of the dead-letter rate); `details` must be JSON.
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.user_error = user_error
+        self.details = details or {}
+
+
+class TemporaryError(JobError):
+    """The attempt failed in a way that may pass by itself."""
+
+    code = "temporary_error"
+
+
+class RateLimitError(JobError):
+    """A service asked us to slow down (HTTP 429)."""
+
+    code = "rate_limit_error"
+    error_class = "rate_limit"
+
+
+class PermanentError(JobError):
+    """The attempt failed in a way that will not pass by itself."""
+
+    code = "permanent_error"
+    error_class = "permanent"
+    retryable = False
+
+
+class AttemptTimeout(JobError):
+    """The attempt ran out of its time."""
+
+    code = "timeout"
+    error_class = "timeout"
+
+
+class Cancelled(Exception):
+    """The runner stopped at a checkpoint because somebody asked for it; not an error."""
+
+
+class Released(Exception):
+    """The runner stopped because the worker is shutting down; the attempt is handed back uncounted."""

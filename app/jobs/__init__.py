@@ -1,0 +1,1 @@
+"""Jobs: their states, their life, and everything one can ask about them."""

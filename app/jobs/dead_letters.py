@@ -1,0 +1,150 @@
+"""Jobs that ended failed: grouped by what went wrong, and sent in again by people."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.db import Row, db
+from app.errors import Conflict, NotFound
+
+# What differs from one occurrence of an error to the next and says nothing about its cause.
+_NOISE = (
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I), "<id>"),
+    (re.compile(r"0x[0-9a-f]+", re.I), "<hex>"),
+    (re.compile(r"(/[\w.@-]+){2,}"), "<path>"),
+    (re.compile(r"'[^']{0,200}'|\"[^\"]{0,200}\""), "<text>"),
+    (re.compile(r"\d+(\.\d+)?"), "<n>"),
+)
+
+WINDOWS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+
+COLUMNS = """dlq_id::text, job_id::text, agent_id, task_name, priority_rank, submitted_by, submitted_at, failed_at,
+    reason, error_type, error_class, error_message, retry_count, group_key, user_error, resubmitted,
+    resubmitted_at, resubmitted_by, new_job_id::text"""
+
+
+def fingerprint(agent_id: str, error_type: str, message: str) -> str:
+    """The group a failure belongs to: agent, error type, and the message without numbers, ids and paths."""
+    plain = message[:500]
+    for pattern, word in _NOISE:
+        plain = pattern.sub(word, plain)
+    digest = hashlib.sha256(plain.encode()).hexdigest()[:10]
+    return f"{agent_id}:{error_type}:{digest}"
+
+
+def page(
+    *,
+    agent_id: str | None = None,
+    since: datetime | None = None,
+    resubmitted: bool | None = None,
+    group_key: str | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[Row]:
+    """Dead letters, newest first; `before` is the (failed_at, dlq_id) of the last one seen."""
+    where, values = _filters(agent_id, since, resubmitted, group_key)
+    if before:
+        where += " AND (failed_at, dlq_id) < (%(before_at)s, %(before_id)s::uuid)"
+        values |= {"before_at": before[0], "before_id": before[1]}
+    return db.rows(
+        f"""SELECT {COLUMNS}, parameters, stack_trace FROM dead_letters WHERE {where}
+            ORDER BY failed_at DESC, dlq_id DESC LIMIT %(limit)s OFFSET %(offset)s""",  # noqa: S608 - fixed words
+        **values,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def count(
+    *,
+    agent_id: str | None = None,
+    since: datetime | None = None,
+    resubmitted: bool | None = None,
+    group_key: str | None = None,
+    cap: int = 10_000,
+) -> int:
+    """How many dead letters fit, counted up to `cap`."""
+    where, values = _filters(agent_id, since, resubmitted, group_key)
+    return int(
+        db.value(
+            f"SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE {where} LIMIT %(cap)s) x",  # noqa: S608
+            **values,
+            cap=cap,
+        )
+    )
+
+
+def _filters(
+    agent_id: str | None, since: datetime | None, resubmitted: bool | None, group_key: str | None
+) -> tuple[str, dict[str, Any]]:
+    given = {"agent_id": agent_id, "resubmitted": resubmitted, "group_key": group_key}
+    parts = [f"{column} = %({column})s" for column, value in given.items() if value is not None]
+    if since:
+        parts.append("failed_at >= %(since)s")
+    return " AND ".join(parts) or "true", {**given, "since": since}
+
+
+def get(dlq_or_job_id: str) -> Row:
+    """One dead letter with parameters and stack trace, by its own id or by its job's (C26)."""
+    found = db.row(
+        f"""SELECT {COLUMNS}, parameters, options, stack_trace FROM dead_letters
+            WHERE dlq_id = %(id)s::uuid OR job_id = %(id)s::uuid""",  # noqa: S608 - fixed words
+        id=dlq_or_job_id,
+    )
+    if found is None:
+        raise NotFound(f"there is no dead letter {dlq_or_job_id}")
+    return found
+
+
+def groups(window: timedelta | None = None, *, open_only: bool = True, limit: int = 100) -> list[Row]:
+    """Failures by fingerprint, the most frequent first: {group_key, agent_id, error_type, error_message, count,
+    first_at, last_at, newest_dlq_id, user_error}."""
+    return db.rows(
+        """SELECT group_key, min(agent_id) AS agent_id, min(error_type) AS error_type, count(*) AS count,
+                  (array_agg(error_message ORDER BY failed_at DESC))[1] AS error_message,
+                  (array_agg(dlq_id::text ORDER BY failed_at DESC))[1] AS newest_dlq_id,
+                  min(failed_at) AS first_at, max(failed_at) AS last_at, bool_and(user_error) AS user_error
+           FROM dead_letters
+           WHERE (%(since)s::interval IS NULL OR failed_at >= now() - %(since)s::interval)
+             AND (NOT %(open)s OR NOT resubmitted)
+           GROUP BY group_key ORDER BY count(*) DESC, max(failed_at) DESC LIMIT %(limit)s""",
+        since=window,
+        open=open_only,
+        limit=limit,
+    )
+
+
+def open_in_group(group_key: str, limit: int = 1000) -> list[str]:
+    """The ids of a group's letters that were not sent in again yet, oldest first."""
+    rows = db.rows(
+        """SELECT dlq_id::text FROM dead_letters WHERE group_key = %(key)s AND NOT resubmitted
+           ORDER BY failed_at LIMIT %(limit)s""",
+        key=group_key,
+        limit=limit,
+    )
+    return [r["dlq_id"] for r in rows]
+
+
+def mark_resubmitted(dlq_id: str, *, new_job_id: str, by: str, force: bool = False) -> Row:
+    """Write down that this letter was sent in again; the second time is a Conflict unless `force`."""
+    row = db.row(
+        """UPDATE dead_letters SET resubmitted = true, resubmitted_at = clock_timestamp(), resubmitted_by = %(by)s,
+                  new_job_id = %(new)s
+           WHERE dlq_id = %(id)s AND (NOT resubmitted OR %(force)s) RETURNING dlq_id::text, resubmitted_at""",
+        id=dlq_id,
+        new=new_job_id,
+        by=by,
+        force=force,
+    )
+    if row is None:
+        raise Conflict("this dead letter was resubmitted already", allowed=["resubmit with force"])
+    return row

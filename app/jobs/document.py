@@ -1,0 +1,162 @@
+"""The one status document of a job: API, lists, batches, pages and programs all show this and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from app import clock
+from app.accounts.permissions import Principal, may
+from app.db import Row
+from app.jobs import queries, stats, timeline
+from app.jobs.states import FINAL, WAITING, Priority
+from app.polling import hints
+
+
+def document(row: Row, who: Principal, pace: hints.Pace, *, log_lines: int = 0, log_after: int | None = None) -> Row:
+    """The status document of `row` (from queries.get) as `who` may see it (requirements 25.2).
+
+    With a `full` row it carries parameters, result and stack trace for those who may see them. `log_lines` adds
+    the newest lines, `log_after` those after a cursor.
+    """
+    shown = _facts(row) | _waiting(row)
+    shown["poll"] = poll_hint(row, pace)
+    shown["actions"] = actions(row, who)
+    shown["links"] = links(row["job_id"])
+    if may(who, "view_task_content", row["submitted_by"]):
+        shown |= _content(row)
+        if log_after is not None:
+            shown["logs"] = timeline.log(row["job_id"], after=log_after, limit=log_lines or 200)
+        elif log_lines:
+            shown["logs"] = timeline.newest(row["job_id"], log_lines)
+    elif shown["error"]:
+        shown["error"] = {k: shown["error"].get(k) for k in ("type", "class", "code")}
+    return shown
+
+
+def _facts(row: Row) -> Row:
+    finished, status = row["finished_at"], row["status"]
+    return {
+        "job_id": row["job_id"],
+        "task_id": row["job_id"],
+        "agent_id": row["agent_id"],
+        "agent_version": row["agent_version"],
+        "task_name": row["task_name"],
+        "status": status,
+        "status_reason": row["status_reason"],
+        "priority": Priority(row["priority_rank"]).word,
+        "pool": row["pool"],
+        "progress": row["progress"],
+        "stage": row["stage"],
+        "current_step": row["current_step"],
+        "message": row["current_step"],
+        "submitted_at": row["submitted_at"],
+        "submitted_by": row["submitted_by"],
+        "queued_at": row["queued_at"],
+        "started_at": row["started_at"],
+        "completed_at": finished if status in ("completed", "failed") else None,
+        "cancelled_at": finished if status == "cancelled" else None,
+        "updated_at": row["updated_at"],
+        "duration_seconds": _seconds(row["started_at"], finished),
+        "next_retry_at": row["run_at"] if status == "retry" else None,
+        "scheduled_for": row["run_at"] if status == "pending" else None,
+        "cancel_requested": row["cancel_requested_at"] is not None,
+        "attempt": row["fence"],
+        "retry_count": row["retry_count"],
+        "max_retries": row["max_retries"],
+        "lost_count": row["lost_count"],
+        "released_count": row["released_count"],
+        "worker_id": row["worker_id"],
+        "process_id": row["process_id"],
+        "usage": row["usage"] or {},
+        "error": row["error"],
+        "dead_lettered": status == "failed",
+        "tags": row["tags"],
+        "retry_of_job_id": row["retry_of_job_id"],
+        "workflow_id": row["workflow_id"],
+        "step_id": row["step_id"],
+        "correlation_id": row["correlation_id"],
+        "log_cursor": row["last_seq"],
+        "version": row["version"],
+        "timestamp": clock.now(),
+    }
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """How long it ran; a clock that went back never makes it negative."""
+    if start is None or end is None:
+        return None
+    return max(0.0, round((end - start).total_seconds(), 3))
+
+
+def _waiting(row: Row) -> Row:
+    position = queries.queue_position(row) if row["status"] in WAITING else None
+    wait = stats.estimated_wait_seconds(row["priority_rank"], position)
+    return {"queue_position": position, "estimated_wait_time_seconds": wait, "estimated_completion": None}
+
+
+def _content(row: Row) -> Row:
+    return {name: row[name] for name in ("parameters", "result", "stack_trace", "options", "notify") if name in row}
+
+
+def poll_hint(row: Row, pace: hints.Pace) -> Row:
+    """{next_after_ms, terminal}: when to ask again; null when nothing will change any more."""
+    now = clock.now()
+    due = (row["run_at"] - now).total_seconds() if row["status"] in ("pending", "retry") else None
+    quiet = max(0.0, (now - row["updated_at"]).total_seconds())
+    after = hints.next_after_ms(row["status"], quiet, pace, due)
+    return {"next_after_ms": after, "terminal": after is None}
+
+
+def actions(row: Row, who: Principal) -> list[str]:
+    """What `who` may do with the job now."""
+    status, owner = row["status"], row["submitted_by"]
+    possible = []
+    if status not in FINAL and not row["cancel_requested_at"] and may(who, "cancel_task", owner):
+        possible.append("cancel")
+    if status in WAITING and may(who, "change_priority", owner):
+        possible.append("change_priority")
+    if status in FINAL and may(who, "retry_task", owner):
+        possible.append("retry")
+    return possible
+
+
+def links(job_id: str) -> dict[str, str]:
+    """Where to go from here."""
+    base = f"/api/v1/jobs/{job_id}"
+    return {
+        "self": base,
+        "status": f"{base}/status",
+        "cancel": f"{base}/cancel",
+        "retry": f"{base}/retry",
+        "logs": f"{base}/logs",
+        "page": f"/jobs/{job_id}",
+    }
+
+
+def etag(row: Row, who: Principal, extra: str = "") -> str:
+    """What changes whenever the document would: the job's version, who looks, and a waiting job's place.
+
+    `row` needs version, status and submitted_by only. A waiting job's place in the queue moves without the job
+    itself changing, so its tag also changes every ten seconds, as often as the figures behind the estimate do.
+    """
+    sees = "c" if may(who, "view_task_content", row["submitted_by"]) else "s"
+    moving = f".{int(clock.now().timestamp() // 10)}" if row["status"] in WAITING else ""
+    return f'"{row["version"]}.{sees}{who.role[0]}{moving}{extra}"'
+
+
+def brief(row: Row, who: Principal) -> dict[str, Any]:
+    """One line of a list: the same names, fewer of them."""
+    shown = _facts(row)
+    names = (
+        "job_id", "task_id", "agent_id", "task_name", "status", "status_reason", "priority", "pool", "progress",
+        "stage", "current_step", "submitted_at", "started_at", "completed_at", "cancelled_at", "duration_seconds",
+        "attempt", "retry_count", "max_retries", "next_retry_at", "scheduled_for", "cancel_requested",
+        "dead_lettered", "tags", "submitted_by", "version",
+    )  # fmt: skip
+    short = {name: shown[name] for name in names}
+    if row["error"]:
+        seen = ("type", "message") if may(who, "view_task_content", row["submitted_by"]) else ("type",)
+        short["error"] = {k: row["error"].get(k) for k in seen}
+    short["actions"] = actions(row, who)
+    return short

@@ -1,0 +1,426 @@
+"""What may happen to a job. Every write of `jobs.status` is in this file, in the order of a job's life.
+
+    submit → (claims.claim_next) → complete | retry_later | fail | stop | release
+                                   rescue (its worker is gone) · cancel (somebody asked) · promote (it is due)
+
+Each verb is one guarded statement: it names the statuses it may leave and, for an attempt, the fence and the
+lease that alone may settle it (two of them, because a crash of Postgres may forget an unflushed claim and give
+its fence out again). No row back means "not yours, or not now"; the verb says so and nothing was written.
+History and figures are written by the trigger `jobs_guard` in the same transaction, so they cannot be
+forgotten. None of these verbs commits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import uuid_utils.compat
+
+from app.db import Row, as_json, db
+from app.errors import Conflict, JobError, LostLease, NotFound
+from app.jobs import dispatch
+from app.jobs.claims import Claim
+from app.jobs.dead_letters import fingerprint
+from app.jobs.states import Priority, Reason, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What somebody wants done; already checked against the agent's schema."""
+
+    agent_id: str
+    agent_version: str
+    pool: str
+    gated: bool
+    parameters: dict[str, Any]
+    submitted_by: str
+    priority: Priority = Priority.NORMAL
+    run_at: datetime | None = None
+    """None: now."""
+    max_retries: int = 3
+    task_name: str | None = None
+    tags: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    notify: dict[str, Any] | None = None
+    correlation_id: str | None = None
+    retry_of_job_id: str | None = None
+
+
+def new_id() -> str:
+    """A fresh id: UUIDv7, so that ids sort by time and indexes grow at one end."""
+    return str(uuid_utils.compat.uuid7())
+
+
+# -- coming in
+
+
+def submit(order: Order) -> Row:
+    """Accept a job: one durable row, and after the commit a bell in its pool.
+
+    Answers {job_id, status, submitted_at}. Due at once means `queued`, later means `pending`.
+    """
+    return submit_many([order])[0]
+
+
+def submit_many(orders: list[Order]) -> list[Row]:
+    """Accept several jobs by one statement, all or none; rows come back in the given order."""
+    ids = [new_id() for _ in orders]
+    rows = db.rows(_SUBMIT, jobs=as_json([_born(job_id, order) for job_id, order in zip(ids, orders, strict=True)]))
+    by_id = {row["job_id"]: row for row in rows}
+    for pool in {row["pool"] for row in rows if row["status"] == Status.QUEUED}:
+        wanted = sum(row["pool"] == pool and row["status"] == Status.QUEUED for row in rows)
+        dispatch.ring_after_commit(pool, wanted)
+    return [by_id[job_id] for job_id in ids]
+
+
+def _born(job_id: str, order: Order) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "agent_id": order.agent_id,
+        "agent_version": order.agent_version,
+        "pool": order.pool,
+        "lane": order.agent_id if order.gated else None,
+        "priority_rank": int(order.priority),
+        "run_at": order.run_at,
+        "task_name": order.task_name,
+        "parameters": order.parameters,
+        "options": order.options,
+        "tags": list(order.tags),
+        "notify": order.notify,
+        "submitted_by": order.submitted_by,
+        "correlation_id": order.correlation_id,
+        "retry_of_job_id": order.retry_of_job_id,
+        "max_retries": order.max_retries,
+    }
+
+
+_SUBMIT = """
+    INSERT INTO jobs (job_id, agent_id, agent_version, pool, lane, status, status_reason, priority_rank, run_at,
+                      queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id,
+                      retry_of_job_id, max_retries)
+    SELECT n.job_id, n.agent_id, n.agent_version, n.pool, n.lane,
+           CASE WHEN coalesce(n.run_at, now()) <= now() THEN 'queued' ELSE 'pending' END,
+           CASE WHEN coalesce(n.run_at, now()) <= now() THEN NULL ELSE 'scheduled' END,
+           n.priority_rank, coalesce(n.run_at, now()),
+           CASE WHEN coalesce(n.run_at, now()) <= now() THEN now() END,
+           n.task_name, n.parameters, n.options, n.tags, nullif(n.notify, 'null'::jsonb), n.submitted_by,
+           n.correlation_id, n.retry_of_job_id, n.max_retries
+    FROM jsonb_to_recordset(%(jobs)s::jsonb) AS n(job_id uuid, agent_id text, agent_version text, pool text,
+         lane text, priority_rank smallint, run_at timestamptz, task_name text, parameters jsonb, options jsonb,
+         tags text[], notify jsonb, submitted_by text, correlation_id text, retry_of_job_id uuid, max_retries integer)
+    RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version"""
+
+
+def promote(limit: int = 500) -> int:
+    """Call waiting jobs whose time has come `queued` and ring for them; answers how many.
+
+    Claims do not wait for this: a due job is eligible in any waiting status. It is for the eye and the bell.
+    """
+    rows = db.rows(
+        """WITH due AS MATERIALIZED (
+               SELECT job_id FROM jobs WHERE status IN ('pending','retry') AND run_at <= now()
+               ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+           UPDATE jobs j SET status = 'queued', status_reason = NULL, queued_at = now()
+           FROM due WHERE j.job_id = due.job_id AND j.status IN ('pending','retry') RETURNING j.pool""",
+        limit=limit,
+    )
+    for pool in {r["pool"] for r in rows}:
+        dispatch.ring_after_commit(pool, sum(r["pool"] == pool for r in rows))
+    return len(rows)
+
+
+# -- what a worker says of its attempt; each refuses with LostLease when the claim is not its own any more
+
+
+def complete(claim: Claim, result: dict[str, Any], usage: dict[str, float] | None = None) -> None:
+    """The attempt succeeded: the job is `completed` with `result`. A cancel request that came too late loses."""
+    _settle(claim, _COMPLETE, result=as_json(result), usage=as_json(usage) if usage else None)
+
+
+_SETTLED_ATTEMPT = """
+    , attempt AS (
+        UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = %(outcome)s, error = %(error)s,
+               delay_seconds = %(delay)s, usage = %(usage)s
+        FROM settled WHERE a.job_id = settled.job_id AND a.fence = %(fence)s AND a.ended_at IS NULL)"""
+_COMPLETE = (
+    """WITH settled AS (
+        UPDATE jobs SET status = 'completed', status_reason = NULL, result = %(result)s, progress = 100,
+               finished_at = clock_timestamp(), lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL,
+               error = NULL, usage = coalesce(%(usage)s, usage), last_seq = last_seq + 1
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status = 'running'
+        RETURNING job_id, last_seq, finished_at)
+    , said AS (
+        INSERT INTO job_events (job_id, seq, fence, at, kind, level, source, message)
+        SELECT job_id, last_seq, %(fence)s, finished_at, 'complete', 'info', 'worker', 'Completed' FROM settled)"""
+    + _SETTLED_ATTEMPT.replace("%(outcome)s", "'completed'").replace("%(error)s", "NULL").replace("%(delay)s", "NULL")
+    + " SELECT job_id FROM settled"
+)
+
+
+def retry_later(claim: Claim, error: JobError, delay_seconds: float, stack_trace: str | None = None) -> None:
+    """The attempt failed and another one will follow after `delay_seconds`; counts as a retry.
+
+    If somebody asked to cancel meanwhile, the job is cancelled instead.
+    """
+    reason = Reason.RATE_LIMIT if error.error_class == "rate_limit" else Reason.BACKOFF
+    _settle(
+        claim,
+        _RETRY,
+        outcome="timeout" if error.error_class == "timeout" else "failed",
+        error=as_json(describe(error)),
+        delay=delay_seconds,
+        reason=reason,
+        trace=stack_trace,
+        usage=None,
+    )
+
+
+_RETRY = (
+    """WITH settled AS (
+        UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'retry' ELSE 'cancelled' END,
+               status_reason = CASE WHEN cancel_requested_at IS NULL THEN %(reason)s ELSE 'by_user' END,
+               retry_count = retry_count + 1, error = %(error)s, stack_trace = %(trace)s,
+               run_at = clock_timestamp() + %(delay)s * interval '1 s',
+               finished_at = CASE WHEN cancel_requested_at IS NULL THEN NULL ELSE clock_timestamp() END,
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status = 'running' RETURNING job_id)"""
+    + _SETTLED_ATTEMPT
+    + " SELECT job_id FROM settled"
+)
+
+
+def fail(claim: Claim, error: JobError, reason: Reason, stack_trace: str | None = None) -> None:
+    """The attempt failed for good: `failed`, and its dead letter in the same transaction.
+
+    `reason`: exhausted or permanent. If somebody asked to cancel meanwhile, the job is cancelled instead,
+    without a dead letter.
+    """
+    shown = describe(error)
+    _settle(
+        claim,
+        _FAIL,
+        outcome="timeout" if error.error_class == "timeout" else "failed",
+        error=as_json(shown),
+        delay=None,
+        reason=reason,
+        trace=stack_trace,
+        usage=None,
+        dlq=new_id(),
+        error_type=shown["type"],
+        error_class=shown["class"],
+        message=shown["message"],
+        group=fingerprint(claim.agent_id, shown["type"], shown["message"]),
+        user_error=error.user_error,
+    )
+
+
+_DEAD_LETTER = """
+    , letter AS (
+        INSERT INTO dead_letters (dlq_id, job_id, agent_id, task_name, parameters, options, priority_rank,
+               submitted_by, submitted_at, failed_at, reason, error_type, error_class, error_message, stack_trace,
+               retry_count, group_key, user_error)
+        SELECT {dlq_id}, job_id, agent_id, task_name, parameters, options, priority_rank, submitted_by,
+               submitted_at, finished_at, {reason}, {error_type}, {error_class}, {message}, stack_trace,
+               retry_count, {group}, {user_error}
+        FROM settled WHERE status = 'failed')"""
+_FAIL = (
+    """WITH settled AS (
+        UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END,
+               status_reason = CASE WHEN cancel_requested_at IS NULL THEN %(reason)s ELSE 'by_user' END,
+               error = %(error)s, stack_trace = %(trace)s, finished_at = clock_timestamp(),
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status = 'running'
+        RETURNING *)"""
+    + _DEAD_LETTER.format(
+        dlq_id="%(dlq)s::uuid",
+        reason="%(reason)s",
+        error_type="%(error_type)s",
+        error_class="%(error_class)s",
+        message="%(message)s",
+        group="%(group)s",
+        user_error="%(user_error)s",
+    )
+    + _SETTLED_ATTEMPT
+    + " SELECT job_id FROM settled"
+)
+
+
+def stop(claim: Claim) -> None:
+    """The attempt stopped because somebody cancelled the job."""
+    _settle(claim, _STOP, outcome="cancelled", error=None, delay=None, usage=None)
+
+
+_STOP = (
+    """WITH settled AS (
+        UPDATE jobs SET status = 'cancelled', status_reason = 'by_user', finished_at = clock_timestamp(),
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status = 'running' RETURNING job_id)"""
+    + _SETTLED_ATTEMPT
+    + " SELECT job_id FROM settled"
+)
+
+
+def release(claim: Claim) -> None:
+    """Hand the attempt back at once because the worker is shutting down; costs the job no retry."""
+    _settle(claim, _RELEASE, outcome="released", error=None, delay=None, usage=None)
+    dispatch.ring_after_commit(claim.pool)
+
+
+_RELEASE = (
+    """WITH settled AS (
+        UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelled' END,
+               status_reason = CASE WHEN cancel_requested_at IS NULL THEN 'released' ELSE 'by_user' END,
+               released_count = released_count + 1, queued_at = clock_timestamp(),
+               finished_at = CASE WHEN cancel_requested_at IS NULL THEN NULL ELSE clock_timestamp() END,
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status = 'running' RETURNING job_id)"""
+    + _SETTLED_ATTEMPT
+    + " SELECT job_id FROM settled"
+)
+
+
+def _settle(claim: Claim, statement: str, **values: object) -> None:
+    if db.row(statement, job=claim.job_id, fence=claim.fence, lease=claim.lease_id, **values) is None and not _settled_before(claim):
+        raise LostLease(f"attempt {claim.fence} of job {claim.job_id} belongs to another worker now")
+
+
+def _settled_before(claim: Claim) -> bool:
+    """A settle whose answer was lost on the way did happen; saying it again is no error."""
+    return bool(
+        db.value(
+            """SELECT 1 FROM job_attempts WHERE job_id = %(job)s AND fence = %(fence)s AND worker_id = %(worker)s
+               AND outcome IN ('completed','failed','timeout','cancelled','released')""",
+            job=claim.job_id,
+            fence=claim.fence,
+            worker=claim.worker_id,
+        )
+    )
+
+
+# -- what others do to it
+
+
+def cancel(job_id: str) -> Row:
+    """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it (within 2 s).
+
+    Answers {status, cancel_requested_at, finished_at}. Asking twice is no error; a finished job is a Conflict.
+    """
+    row = db.row(
+        """UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
+               status = CASE WHEN status = 'running' THEN status ELSE 'cancelled' END,
+               status_reason = 'by_user',
+               finished_at = CASE WHEN status = 'running' THEN NULL ELSE clock_timestamp() END,
+               version = version + 1, updated_at = clock_timestamp()
+           WHERE job_id = %(job)s AND status IN ('pending','queued','retry','running')
+           RETURNING job_id::text, status, cancel_requested_at, finished_at""",
+        job=job_id,
+    )
+    return row or _refuse(job_id, "cancel")
+
+
+def change_priority(job_id: str, priority: Priority) -> Row:
+    """Make a waiting job more or less urgent; a running or finished one is a Conflict."""
+    row = db.row(
+        """UPDATE jobs SET priority_rank = %(rank)s, version = version + 1, updated_at = clock_timestamp()
+           WHERE job_id = %(job)s AND status IN ('pending','queued','retry')
+           RETURNING job_id::text, status, priority_rank""",
+        job=job_id,
+        rank=int(priority),
+    )
+    return row or _refuse(job_id, "change the priority of")
+
+
+def run_now(job_id: str) -> Row:
+    """Do not let a waiting job wait for its time any longer."""
+    row = db.row(
+        """UPDATE jobs SET run_at = now(), status = 'queued', status_reason = NULL, queued_at = now(),
+               version = version + 1
+           WHERE job_id = %(job)s AND status IN ('pending','retry') RETURNING job_id::text, status, pool""",
+        job=job_id,
+    )
+    if row:
+        dispatch.ring_after_commit(row["pool"])
+    return row or _refuse(job_id, "hurry")
+
+
+def _refuse(job_id: str, verb: str) -> Row:
+    status = db.value("SELECT status FROM jobs WHERE job_id = %(job)s", job=job_id)
+    if status is None:
+        raise NotFound(f"there is no job {job_id}")
+    allowed = {"failed": ["retry"], "cancelled": ["retry"], "completed": ["replay"], "running": ["cancel"]}
+    raise Conflict(f"cannot {verb} a job that is {status}", allowed=allowed.get(status, []))
+
+
+def rescue(limit: int, *, max_lost: int, backoff_seconds: float) -> list[Row]:
+    """Take back attempts whose lease ran out: their worker is gone.
+
+    The job goes back to the queue after a growing pause, is cancelled if somebody asked for that, or after
+    `max_lost` lost workers ends as poison in the dead letters. Answers the rows {job_id, status, pool}.
+    The caller has made sure that the sweeps themselves did not sleep (upkeep.rescue_silent).
+    """
+    rows = db.rows(
+        _RESCUE,
+        limit=limit,
+        max_lost=max_lost,
+        backoff=backoff_seconds,
+        error=as_json(_LOST),
+        message=_LOST["message"],
+    )
+    for pool in {r["pool"] for r in rows if r["status"] == Status.QUEUED}:
+        dispatch.ring_after_commit(pool)
+    return rows
+
+
+_LOST = {
+    "type": "WorkerLost",
+    "class": "lost",
+    "code": "worker_lost",
+    "message": "the worker process that ran this job died or was cut off",
+}
+_RESCUE = (
+    """WITH silent AS MATERIALIZED (
+        SELECT job_id, fence FROM jobs WHERE status = 'running' AND lease_expires_at < clock_timestamp()
+        ORDER BY lease_expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    , settled AS (
+        UPDATE jobs j SET lost_count = lost_count + 1,
+               status = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+                             WHEN lost_count + 1 >= %(max_lost)s THEN 'failed' ELSE 'queued' END,
+               status_reason = CASE WHEN cancel_requested_at IS NOT NULL THEN 'by_user'
+                                    WHEN lost_count + 1 >= %(max_lost)s THEN 'poison' ELSE 'lost_worker' END,
+               error = %(error)s,
+               run_at = clock_timestamp() + least(300, %(backoff)s * power(4, lost_count)) * interval '1 s',
+               queued_at = clock_timestamp(),
+               finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR lost_count + 1 >= %(max_lost)s
+                                  THEN clock_timestamp() END,
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        FROM silent WHERE j.job_id = silent.job_id AND j.fence = silent.fence AND j.status = 'running'
+        RETURNING j.*)
+    , attempt AS (
+        UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = 'lost', error = %(error)s
+        FROM silent WHERE a.job_id = silent.job_id AND a.fence = silent.fence AND a.ended_at IS NULL)"""
+    + _DEAD_LETTER.format(
+        dlq_id="gen_random_uuid()",
+        reason="'poison'",
+        error_type="'WorkerLost'",
+        error_class="'lost'",
+        message="%(message)s",
+        group="agent_id || ':WorkerLost'",
+        user_error="false",
+    )
+    + " SELECT job_id::text, status, pool FROM settled"
+)
+
+
+def describe(error: JobError) -> dict[str, Any]:
+    """An error as the status document shows it: {type, class, code, message, details?}."""
+    shown: dict[str, Any] = {
+        "type": error.details.get("type") or type(error).__name__,
+        "class": error.error_class,
+        "code": error.code,
+        "message": error.message[:2000],
+    }
+    if details := {k: v for k, v in error.details.items() if k not in {"type", "traceback"}}:
+        shown["details"] = details
+    return shown

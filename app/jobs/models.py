@@ -1,0 +1,304 @@
+"""The tables of jobs. Read and written by SQL in this room; the classes here are their drawing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+
+When = DateTime(timezone=True)
+WAITING_SQL = "status IN ('pending','queued','retry')"
+
+
+class Job(Base):
+    """One run of one agent: what was asked for, where it is, what came out."""
+
+    __tablename__ = "jobs"
+
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(Text, ForeignKey("agents.agent_id"))
+    agent_version: Mapped[str | None] = mapped_column(Text)
+    pool: Mapped[str] = mapped_column(Text)
+    lane: Mapped[str | None] = mapped_column(Text)  # the agent's id while the agent has limits, else NULL
+    status: Mapped[str] = mapped_column(Text)
+    status_reason: Mapped[str | None] = mapped_column(Text)
+    priority_rank: Mapped[int] = mapped_column(SmallInteger, server_default="2")
+    run_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    task_name: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    notify: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    submitted_by: Mapped[str] = mapped_column(Text)
+    correlation_id: Mapped[str | None] = mapped_column(Text)
+    retry_of_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    workflow_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    step_id: Mapped[str | None] = mapped_column(Text)
+
+    fence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    lease_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    lease_expires_at: Mapped[datetime | None] = mapped_column(When)
+    worker_id: Mapped[str | None] = mapped_column(Text)
+    process_id: Mapped[int | None] = mapped_column(Integer)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(When)
+    retry_count: Mapped[int] = mapped_column(Integer, server_default="0")
+    lost_count: Mapped[int] = mapped_column(Integer, server_default="0")
+    released_count: Mapped[int] = mapped_column(Integer, server_default="0")
+    max_retries: Mapped[int] = mapped_column(Integer, server_default="3")
+
+    stage: Mapped[str | None] = mapped_column(Text)
+    progress: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    current_step: Mapped[str | None] = mapped_column(Text)
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    usage: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    stack_trace: Mapped[str | None] = mapped_column(Text)
+    last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+    submitted_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    queued_at: Mapped[datetime | None] = mapped_column(When)
+    started_at: Mapped[datetime | None] = mapped_column(When)
+    finished_at: Mapped[datetime | None] = mapped_column(When)
+    updated_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    followed_up_at: Mapped[datetime | None] = mapped_column(When)
+    version: Mapped[int] = mapped_column(BigInteger, server_default="1")
+
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('pending','queued','running','retry','completed','failed','cancelled')", name="status"
+        ),
+        CheckConstraint("priority_rank BETWEEN 0 AND 3", name="priority"),
+        CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
+        CheckConstraint(
+            "(status IN ('completed','failed','cancelled')) = (finished_at IS NOT NULL)", name="final_is_finished"
+        ),
+        CheckConstraint(
+            "(status = 'running') = (lease_id IS NOT NULL AND lease_expires_at IS NOT NULL AND worker_id IS NOT NULL)",
+            name="running_is_leased",
+        ),
+        CheckConstraint("status <> 'completed' OR result IS NOT NULL", name="completed_has_result"),
+        CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+        # The claim reads these two and nothing else; both hold waiting jobs only.
+        Index(
+            "ix_jobs_free", "pool", "priority_rank", "run_at", "job_id",
+            postgresql_where=text(f"{WAITING_SQL} AND lane IS NULL"),
+        ),
+        Index(
+            "ix_jobs_lane", "lane", "priority_rank", "run_at", "job_id",
+            postgresql_where=text(f"{WAITING_SQL} AND lane IS NOT NULL"),
+        ),
+        Index("ix_jobs_waiting", "pool", "priority_rank", "run_at", postgresql_where=text(WAITING_SQL)),
+        Index("ix_jobs_not_due", "run_at", postgresql_where=text("status IN ('pending','retry')")),
+        Index("ix_jobs_lease", "lease_expires_at", postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_jobs_not_followed", "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL AND followed_up_at IS NULL"),
+        ),
+        Index("ix_jobs_owner", "submitted_by", "submitted_at", "job_id"),
+        Index("ix_jobs_submitted", "submitted_at", "job_id"),
+        Index("ix_jobs_status", "status", "submitted_at", "job_id"),
+        Index("ix_jobs_agent", "agent_id", "status", "submitted_at"),
+        Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index("ix_jobs_workflow", "workflow_id", postgresql_where=text("workflow_id IS NOT NULL")),
+        Index("ix_jobs_retry_of", "retry_of_job_id", postgresql_where=text("retry_of_job_id IS NOT NULL")),
+        Index("ix_jobs_tags", "tags", postgresql_using="gin"),
+        # Waiting rows are updated often and must not bloat the claim's indexes.
+        {"postgresql_with": {"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.02"}},
+    )
+
+
+class Attempt(Base):
+    """One execution of a job, by one worker, under one fence."""
+
+    __tablename__ = "job_attempts"
+
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True
+    )
+    fence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    worker_id: Mapped[str] = mapped_column(Text)
+    agent_version: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    ended_at: Mapped[datetime | None] = mapped_column(When)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    delay_seconds: Mapped[float | None] = mapped_column(Float)
+    usage: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+    __table_args__ = (
+        CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
+        CheckConstraint(
+            "outcome IN ('completed','failed','timeout','cancelled','lost','released')", name="outcome"
+        ),
+        # Two owners of one job are impossible, whatever the code does.
+        Index("uq_job_attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("ix_job_attempts_open_worker", "worker_id", postgresql_where=text("ended_at IS NULL")),
+    )
+
+
+class Move(Base):
+    """One change of status, written by the trigger in the same transaction; append-only."""
+
+    __tablename__ = "job_history"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), index=True)
+    at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"))
+    from_status: Mapped[str | None] = mapped_column(Text)
+    to_status: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    fence: Mapped[int] = mapped_column(BigInteger)
+    worker_id: Mapped[str | None] = mapped_column(Text)
+
+
+class Entry(Base):
+    """One line of a job's log, or one event (progress, stage, quality, complete)."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    fence: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(When)
+    kind: Mapped[str] = mapped_column(Text)
+    level: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class Outcome(Base):
+    """One finished job, for figures over time; outlives the job (JOB-12)."""
+
+    __tablename__ = "task_history"
+
+    history_id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    agent_id: Mapped[str] = mapped_column(Text)
+    submitted_by: Mapped[str] = mapped_column(Text)
+    priority_rank: Mapped[int] = mapped_column(SmallInteger)
+    status: Mapped[str] = mapped_column(Text)
+    wait_seconds: Mapped[float | None] = mapped_column(Float)
+    duration_seconds: Mapped[float | None] = mapped_column(Float)
+    error_type: Mapped[str | None] = mapped_column(Text)
+    completed_at: Mapped[datetime] = mapped_column(When)
+
+    __table_args__ = (
+        Index("ix_task_history_agent", "agent_id", "completed_at"),
+        Index("ix_task_history_completed", "completed_at"),
+    )
+
+
+class DeadLetter(Base):
+    """A job that ended failed, with all that is needed to understand it and to try again."""
+
+    __tablename__ = "dead_letters"
+
+    dlq_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), unique=True)
+    agent_id: Mapped[str] = mapped_column(Text)
+    task_name: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    priority_rank: Mapped[int] = mapped_column(SmallInteger)
+    submitted_by: Mapped[str] = mapped_column(Text)
+    submitted_at: Mapped[datetime] = mapped_column(When)
+    failed_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    reason: Mapped[str] = mapped_column(Text)
+    error_type: Mapped[str] = mapped_column(Text)
+    error_class: Mapped[str] = mapped_column(Text)
+    error_message: Mapped[str] = mapped_column(Text)
+    stack_trace: Mapped[str | None] = mapped_column(Text)
+    retry_count: Mapped[int] = mapped_column(Integer)
+    group_key: Mapped[str] = mapped_column(Text)
+    user_error: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    resubmitted: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    resubmitted_at: Mapped[datetime | None] = mapped_column(When)
+    resubmitted_by: Mapped[str | None] = mapped_column(Text)
+    new_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+
+    __table_args__ = (
+        CheckConstraint("reason IN ('exhausted','permanent','poison')", name="reason"),
+        Index("ix_dead_letters_failed", "failed_at", "dlq_id"),
+        Index("ix_dead_letters_agent", "agent_id", "failed_at"),
+        Index("ix_dead_letters_group", "group_key", "failed_at"),
+    )
+
+
+class Artifact(Base):
+    """A file that a job left; the bytes lie in the artifact store under `location`."""
+
+    __tablename__ = "artifacts"
+
+    artifact_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("jobs.job_id", ondelete="CASCADE"), index=True
+    )
+    fence: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(Text)
+    media_type: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(Text)
+    location: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+
+
+class IdempotencyKey(Base):
+    """What a client's Idempotency-Key stood for, for 24 hours."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    request_hash: Mapped[str] = mapped_column(Text)
+    status: Mapped[int | None] = mapped_column(Integer)
+    response: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(When, server_default=func.now(), index=True)
+
+
+class Upkeep(Base):
+    """The one row by which the sweeps know whether they slept (grace after an outage)."""
+
+    __tablename__ = "upkeep"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    last_tick_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    healthy_since: Mapped[datetime] = mapped_column(When, server_default=func.now())
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class Queue(Base):
+    """A pool's own state: paused or not, why and until when."""
+
+    __tablename__ = "queues"
+
+    pool: Mapped[str] = mapped_column(Text, primary_key=True)
+    paused: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    paused_until: Mapped[datetime | None] = mapped_column(When)
+    pause_reason: Mapped[str | None] = mapped_column(Text)
+    paused_by: Mapped[str | None] = mapped_column(Text)

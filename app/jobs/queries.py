@@ -1,0 +1,145 @@
+"""Reading jobs: one, many, counts. Owner rules are applied here, in SQL, so that no door can forget them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.db import Row, db
+from app.errors import NotFound
+
+# Everything the status document needs, without the big columns.
+LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, priority_rank, run_at, task_name, tags,
+    submitted_by, correlation_id, retry_of_job_id::text, workflow_id::text, step_id, fence, worker_id, process_id,
+    cancel_requested_at, retry_count, lost_count, released_count, max_retries, stage, progress, current_step, usage,
+    last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane"""
+FULL = f"{LIGHT}, parameters, result, stack_trace, notify"
+CAP = 10_000
+
+
+def get(job_id: str, *, full: bool = False) -> Row:
+    """One job, with parameters, result and stack trace if `full`; NotFound if there is none."""
+    found = db.row(f"SELECT {FULL if full else LIGHT} FROM jobs WHERE job_id = %(job)s", job=job_id)  # noqa: S608
+    if found is None:
+        raise NotFound(f"there is no job {job_id}")
+    return found
+
+
+def version(job_id: str) -> Row | None:
+    """What decides about a 304, by the primary key alone: {version, status, submitted_by}."""
+    return db.row("SELECT version, status, submitted_by FROM jobs WHERE job_id = %(job)s", job=job_id)
+
+
+def some(job_ids: list[str]) -> dict[str, Row]:
+    """Several jobs by id, without the big columns; missing ids are missing."""
+    rows = db.rows(f"SELECT {LIGHT} FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=job_ids)  # noqa: S608
+    return {row["job_id"]: row for row in rows}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which jobs to list; None means any."""
+
+    owner: str | None = None
+    agent_id: str | None = None
+    statuses: tuple[str, ...] = ()
+    priority_rank: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    tag: str | None = None
+    text: str | None = None
+    """Found in the task name, the agent's id, the error message, or as the beginning of the job's id."""
+    pool: str | None = None
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """The SQL condition and its values."""
+        parts: list[str] = []
+        for column, value in (
+            ("submitted_by = %(owner)s", self.owner),
+            ("agent_id = %(agent_id)s", self.agent_id),
+            ("status = ANY(%(statuses)s)", self.statuses or None),
+            ("priority_rank = %(rank)s", self.priority_rank),
+            ("submitted_at >= %(since)s", self.since),
+            ("submitted_at < %(until)s", self.until),
+            ("tags @> ARRAY[%(tag)s]::text[]", self.tag),
+            ("pool = %(pool)s", self.pool),
+            (_TEXT, self.text),
+        ):
+            if value is not None:
+                parts.append(column)
+        values = {
+            "owner": self.owner, "agent_id": self.agent_id, "statuses": list(self.statuses), "pool": self.pool,
+            "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
+            "text": self.text, "like": f"%{_plain(self.text or '')}%", "prefix": f"{_plain(self.text or '')}%",
+        }  # fmt: skip
+        return " AND ".join(parts) or "true", values
+
+
+_TEXT = """(task_name ILIKE %(like)s OR agent_id ILIKE %(like)s OR error->>'message' ILIKE %(like)s
+            OR job_id::text LIKE %(prefix)s)"""
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def page(
+    chosen: Filter, *, before: tuple[datetime, str] | None = None, limit: int = 50, offset: int = 0
+) -> list[Row]:
+    """Jobs, newest first; `before` is (submitted_at, job_id) of the last one seen and costs the same at any depth."""
+    where, values = chosen.where()
+    if before:
+        where += " AND (submitted_at, job_id) < (%(before_at)s, %(before_id)s::uuid)"
+        values |= {"before_at": before[0], "before_id": before[1]}
+    return db.rows(
+        f"""SELECT {LIGHT} FROM jobs WHERE {where}
+            ORDER BY submitted_at DESC, job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",  # noqa: S608
+        **values,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def count(chosen: Filter, cap: int = CAP) -> int:
+    """How many jobs fit, counted up to `cap` (so a count never costs more than that)."""
+    where, values = chosen.where()
+    return int(db.value(f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT %(cap)s) x", **values, cap=cap))  # noqa: S608
+
+
+def ids(chosen: Filter, limit: int = 1000) -> list[str]:
+    """The ids of the jobs that fit, oldest first, at most `limit`: for actions on all matching."""
+    where, values = chosen.where()
+    rows = db.rows(f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY submitted_at LIMIT %(limit)s", **values, limit=limit)  # noqa: S608
+    return [row["job_id"] for row in rows]
+
+
+def counts_by_status(owner: str | None = None, cap: int = CAP) -> dict[str, int]:
+    """How many jobs are in each status, each counted up to `cap`."""
+    rows = db.rows(
+        """SELECT s.status, (SELECT count(*) FROM (
+               SELECT 1 FROM jobs j WHERE j.status = s.status
+                 AND (%(owner)s::text IS NULL OR j.submitted_by = %(owner)s) LIMIT %(cap)s) x) AS n
+           FROM unnest(ARRAY['pending','queued','running','retry','completed','failed','cancelled']) AS s(status)""",
+        owner=owner,
+        cap=cap,
+    )
+    return {row["status"]: row["n"] for row in rows}
+
+
+def queue_position(row: Row, cap: int = 1000) -> int | None:
+    """How many due jobs of the same pool go first, plus one; None when not waiting, `cap` when further back."""
+    if row["status"] not in ("pending", "queued", "retry"):
+        return None
+    ahead = db.value(
+        """SELECT count(*) FROM (
+               SELECT 1 FROM jobs WHERE status IN ('pending','queued','retry') AND pool = %(pool)s
+                 AND run_at <= greatest(now(), %(run_at)s)
+                 AND (priority_rank, run_at, job_id) < (%(rank)s, %(run_at)s, %(job)s::uuid) LIMIT %(cap)s) x""",
+        pool=row["pool"],
+        rank=row["priority_rank"],
+        run_at=row["run_at"],
+        job=row["job_id"],
+        cap=cap,
+    )
+    return int(ahead) + 1

@@ -1,0 +1,155 @@
+"""Figures about queues and recent work: for the queue endpoint, the front page and estimates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app.db import Row, db
+from app.jobs.states import PRIORITIES, Priority
+
+
+class _Kept:
+    """An answer that all callers of a process share for some seconds (PRIO-08: ten)."""
+
+    def __init__(self, seconds: float, make: Callable[[], Any]) -> None:
+        self.seconds, self.make, self.at, self.value = seconds, make, float("-inf"), None
+
+    def get(self) -> Any:
+        if time.monotonic() - self.at > self.seconds:
+            self.value, self.at = self.make(), time.monotonic()
+        return self.value
+
+    def forget(self) -> None:
+        self.at = float("-inf")
+
+
+def _by_priority() -> dict[str, Row]:
+    depth = {
+        r["priority_rank"]: r
+        for r in db.rows(
+            """SELECT priority_rank, count(*) AS depth, min(run_at) AS oldest FROM jobs
+               WHERE status IN ('pending','queued','retry') AND run_at <= now() GROUP BY 1"""
+        )
+    }
+    recent = {
+        r["priority_rank"]: r
+        for r in db.rows(
+            """SELECT priority_rank, count(*) FILTER (WHERE completed_at > now() - interval '5 minutes') AS done,
+                      avg(wait_seconds) AS waited
+               FROM task_history WHERE completed_at > now() - interval '1 hour' GROUP BY 1"""
+        )
+    }
+    return {p.word: _line(depth.get(int(p), {}), recent.get(int(p), {})) for p in Priority}
+
+
+def _line(depth: Row, recent: Row) -> Row:
+    per_minute = (recent.get("done") or 0) / 5
+    return {
+        "depth": depth.get("depth", 0),
+        "processing_rate": f"{per_minute:g}/minute",
+        "per_minute": per_minute,
+        "avg_wait_time_seconds": round(float(recent.get("waited") or 0), 1),
+        "oldest_waiting_since": depth.get("oldest"),
+    }
+
+
+_queues = _Kept(10, _by_priority)
+
+
+def queues(*, fresh: bool = False) -> dict[str, Row]:
+    """Per priority: {depth, processing_rate "n/minute", per_minute, avg_wait_time_seconds, oldest_waiting_since};
+    at most ten seconds old (U13 says how each figure is made)."""
+    if fresh:
+        _queues.forget()
+    return _queues.get()  # type: ignore[no-any-return]
+
+
+def by_pool() -> list[Row]:
+    """Per pool: {pool, paused, paused_until, pause_reason, waiting, running, oldest_waiting_since}."""
+    return db.rows(
+        """SELECT q.pool, q.paused AND (q.paused_until IS NULL OR q.paused_until > now()) AS paused, q.paused_until,
+                  q.pause_reason, coalesce(w.waiting, 0) AS waiting, w.oldest AS oldest_waiting_since,
+                  coalesce(r.running, 0) AS running
+           FROM queues q
+           LEFT JOIN (SELECT pool, count(*) AS waiting, min(run_at) AS oldest FROM jobs
+                      WHERE status IN ('pending','queued','retry') AND run_at <= now() GROUP BY 1) w USING (pool)
+           LEFT JOIN (SELECT pool, count(*) AS running FROM jobs WHERE status = 'running' GROUP BY 1) r USING (pool)
+           ORDER BY q.pool"""
+    )
+
+
+def estimated_wait_seconds(priority_rank: int, position: int | None) -> int | None:
+    """Seconds until a job at `position` probably starts, from the completions of the last 5 minutes; None: unknown."""
+    if position is None:
+        return None
+    rate = sum(line["per_minute"] for line in queues().values())
+    if rate <= 0:
+        return 0 if position <= 1 else None
+    return round((position - 1) / rate * 60)
+
+
+def overview(owner: str | None = None) -> Row:
+    """The front page's figures: {running, waiting, scheduled, oldest_waiting_since, dead_24h, succeeded_1h,
+    failed_1h, success_rate, success_rate_before, trend}; rates are of the last hour, None without any work."""
+    row = db.row(_OVERVIEW, owner=owner) or {}
+    done, failed = row["succeeded_1h"], row["failed_1h"]
+    before_done, before_failed = row.pop("succeeded_before"), row.pop("failed_before")
+    row["success_rate"] = done / (done + failed) if done + failed else None
+    row["success_rate_before"] = before_done / (before_done + before_failed) if before_done + before_failed else None
+    row["trend"] = trend(row["success_rate"], row["success_rate_before"])
+    return row
+
+
+_OVERVIEW = """
+    SELECT
+      (SELECT count(*) FROM jobs WHERE status = 'running' AND {mine}) AS running,
+      w.waiting, w.oldest_waiting_since, w.scheduled,
+      (SELECT count(*) FROM task_history WHERE status = 'failed' AND completed_at > now() - interval '24 hours'
+         AND {mine}) AS dead_24h,
+      h.*
+    FROM (SELECT count(*) FILTER (WHERE run_at <= now()) AS waiting,
+                 min(run_at) FILTER (WHERE run_at <= now()) AS oldest_waiting_since,
+                 count(*) FILTER (WHERE run_at > now()) AS scheduled
+          FROM jobs WHERE status IN ('pending','queued','retry') AND {mine}) w,
+         (SELECT count(*) FILTER (WHERE status = 'completed' AND recent) AS succeeded_1h,
+                 count(*) FILTER (WHERE status = 'failed' AND recent) AS failed_1h,
+                 count(*) FILTER (WHERE status = 'completed' AND NOT recent) AS succeeded_before,
+                 count(*) FILTER (WHERE status = 'failed' AND NOT recent) AS failed_before
+          FROM (SELECT status, completed_at > now() - interval '1 hour' AS recent FROM task_history
+                WHERE completed_at > now() - interval '2 hours' AND {mine}) t) h
+""".replace("{mine}", "(%(owner)s::text IS NULL OR submitted_by = %(owner)s)")
+
+
+def trend(rate: float | None, before: float | None) -> str | None:
+    """improving, stable (within half a percentage point) or worsening; None without figures (U14)."""
+    if rate is None or before is None:
+        return None
+    change = (rate - before) * 100
+    return "stable" if abs(change) <= 0.5 else "improving" if change > 0 else "worsening"
+
+
+def throughput(minutes: int = 60, owner: str | None = None) -> list[Row]:
+    """Completed and failed jobs per minute, oldest first, empty minutes included: {at, completed, failed}."""
+    return db.rows(
+        """SELECT m.at, count(*) FILTER (WHERE t.status = 'completed') AS completed,
+                  count(*) FILTER (WHERE t.status = 'failed') AS failed
+           FROM generate_series(date_trunc('minute', now()) - (%(n)s - 1) * interval '1 minute',
+                                date_trunc('minute', now()), '1 minute') AS m(at)
+           LEFT JOIN task_history t ON t.completed_at >= m.at AND t.completed_at < m.at + interval '1 minute'
+                AND t.completed_at > now() - (%(n)s + 1) * interval '1 minute'
+                AND (%(owner)s::text IS NULL OR t.submitted_by = %(owner)s)
+           GROUP BY 1 ORDER BY 1""",
+        n=minutes,
+        owner=owner,
+    )
+
+
+def totals() -> dict[str, int]:
+    """How many jobs ended in each final status since history is kept."""
+    rows = db.rows("SELECT status, count(*) AS n FROM task_history GROUP BY 1")
+    return {row["status"]: row["n"] for row in rows}
+
+
+__all__ = ["PRIORITIES", "by_pool", "estimated_wait_seconds", "overview", "queues", "throughput", "totals", "trend"]

@@ -1,0 +1,1 @@
+"""Polling: when a client should come back."""

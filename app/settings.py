@@ -1,0 +1,176 @@
+"""Every setting, read from the environment here and nowhere else, checked once at start.
+
+The README's table is compared with this class in a test; each field's description is its meaning.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+POOLS = ("marketing", "testing", "engineering", "general")
+
+
+class Settings(BaseSettings):
+    """One frozen object with everything that can be configured."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # -- where things are
+    database_url: str = Field("", description="Postgres. Empty: `make run` starts an embedded one.")
+    redis_url: str = Field("", description="Redis (`redis://`, `rediss://`, `unix://`). Empty: embedded.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the web process.")
+    host: str = Field("127.0.0.1", validation_alias="CALLBOARD_HOST", description="Address the web process binds; platforms need `0.0.0.0`.")
+    home: Path = Field(Path(".callboard"), validation_alias="CALLBOARD_HOME", description="Folder of embedded data, artifacts, logs and pid files.")
+    artifacts_url: str = Field("", description="Where artifacts are kept, as an fsspec URL. Empty: `CALLBOARD_HOME/artifacts`.")
+    base_url: str = Field("", description="Public address for links in messages. Empty: `http://127.0.0.1:PORT`.")
+
+    # -- who may come in
+    secret_key: str = Field("", description="Signs cookies; at least 32 characters. Empty: made once and kept in `CALLBOARD_HOME/secret_key`.")
+    jwt_secret: str = Field("", description="Signs access tokens. Empty: derived from SECRET_KEY.")
+    admin_email: str = Field("admin@callboard.local", validation_alias=AliasChoices("CALLBOARD_ADMIN_EMAIL", "ADMIN_EMAIL"), description="E-mail of the first admin.")
+    admin_password: str = Field("", validation_alias=AliasChoices("CALLBOARD_ADMIN_PASSWORD", "ADMIN_PASSWORD"), description="Password of the first admin. Empty: made and printed once.")
+    admin_api_key: str = Field("", validation_alias="CALLBOARD_ADMIN_API_KEY", description="API key of the first admin. Empty: made and printed once.")
+    trusted_proxies: int = Field(0, ge=0, le=5, description="How many proxies in front are trusted for X-Forwarded-*; Heroku and Railway: 1.")
+    access_token_minutes: int = Field(60, ge=1, description="Life of an access token.")
+    refresh_token_days: int = Field(7, ge=1, description="Life of a refresh token.")
+    rate_limit_per_minute: int = Field(100, ge=0, description="API writes a minute per key; 0 = unlimited.")
+    rate_limit_per_hour: int = Field(1000, ge=0, description="API writes an hour per key; 0 = unlimited.")
+    rate_limit_burst_per_second: int = Field(20, ge=0, description="API writes a second per key; 0 = unlimited.")
+    poll_limit_per_minute: int = Field(6000, ge=0, description="Polls (GET) a minute per key; 0 = unlimited.")
+
+    # -- processes
+    web_processes: int = Field(2, ge=1, validation_alias=AliasChoices("WEB_CONCURRENCY", "WEB_PROCESSES"), description="gunicorn worker processes.")
+    web_threads: int = Field(8, ge=1, description="Threads in each web process.")
+    worker_processes: int = Field(1, ge=1, description="Dramatiq worker processes.")
+    worker_threads: int = Field(8, ge=1, description="Jobs that run at once in each worker process.")
+    pools: Annotated[tuple[str, ...], NoDecode] = Field(POOLS, validation_alias="CALLBOARD_POOLS", description="Pools this worker serves, comma separated.")
+    shutdown_grace_seconds: float = Field(15, ge=0, le=25, description="How long a running job may go on after SIGTERM before it is handed back.")
+
+    # -- the database
+    db_pool_size: int = Field(20, ge=1, description="Connections kept open per process.")
+    db_max_overflow: int = Field(30, ge=0, description="Connections opened besides under load.")
+    db_pool_recycle: int = Field(3600, ge=1, description="Seconds after which a connection is replaced.")
+    db_statement_timeout_ms: int = Field(15000, ge=100, description="A statement that takes longer is cancelled.")
+
+    # -- jobs
+    heartbeat_seconds: float = Field(10, gt=0, description="How often a worker extends its leases.")
+    lease_seconds: float = Field(60, gt=0, validation_alias=AliasChoices("LEASE_SECONDS", "HEARTBEAT_TTL_SECONDS"), description="A lease that is not extended for so long is lost.")
+    sweep_interval_seconds: float = Field(5, gt=0, description="How often lost bells are rung again and lost leases looked for.")
+    look_seconds: float = Field(2, gt=0, description="How often a worker looks into Postgres by itself while Redis is away.")
+    max_lost: int = Field(3, ge=1, description="A job that loses its worker so often ends in the dead letters.")
+    lost_backoff_seconds: float = Field(5, ge=0, description="First wait after a lost worker; grows fourfold.")
+    job_time_limit_seconds: int = Field(3600, ge=1, description="Hard time limit of a job; agents and submissions may set less.")
+    job_soft_limit_seconds: int = Field(3300, ge=1, description="After this a job is told to wrap up.")
+    cli_timeout_seconds: int = Field(300, ge=1, description="Time limit of a command agent that sets none.")
+    max_body_bytes: int = Field(2_000_000, ge=1024, description="Larger request bodies are refused with 413.")
+    max_artifact_bytes: int = Field(20_000_000, ge=1024, description="Larger artifacts are refused.")
+    max_log_lines: int = Field(20_000, ge=100, description="Log lines kept per job; the rest is counted.")
+    job_retention_days: int = Field(30, ge=1, description="Finished jobs are removed after so many days.")
+    history_retention_days: int = Field(365, ge=1, description="History and audit rows are kept so long.")
+
+    # -- agents
+    workspace_roots: Annotated[tuple[Path, ...], NoDecode] = Field((ROOT / "examples",), description="Folders that agents may read, separated by `:`.")
+    execute_roots: Annotated[tuple[Path, ...], NoDecode] = Field((ROOT / "examples",), description="Folders whose code test agents may execute, separated by `:`; must lie in WORKSPACE_ROOTS.")
+    agent_folders: Annotated[tuple[Path, ...], NoDecode] = Field((), description="Folders of agent definitions read at start, separated by `:`.")
+    http_allow_private: bool = Field(False, description="Let HTTP agents call private addresses. Only for development and tests.")
+    job_memory_mb: int = Field(2048, ge=64, description="Memory an agent's process tree may use.")
+
+    # -- polling
+    poll_queued_ms: int = Field(3000, ge=100, description="Poll hint for waiting jobs.")
+    poll_running_ms: int = Field(2000, ge=100, description="Poll hint for running jobs.")
+    poll_retry_ms: int = Field(5000, ge=100, description="Poll hint for jobs that wait for their next attempt.")
+    poll_max_ms: int = Field(10000, ge=100, description="Longest poll hint while nothing changes.")
+    poll_min_ms: int = Field(1000, ge=0, description="Faster polls get the cached document.")
+    poll_timeout_ms: int = Field(5000, ge=100, description="The page gives up on a poll after this.")
+    poll_backoff_cap_ms: int = Field(15000, ge=100, description="Longest wait of the page after errors.")
+    poll_breaker_failures: int = Field(5, ge=1, description="Failures in a row that open the page's breaker.")
+    poll_breaker_open_ms: int = Field(15000, ge=100, description="How long the page's breaker stays open.")
+    stats_refresh_ms: int = Field(5000, ge=100, description="Poll hint of the dashboard's figures.")
+
+    # -- mode
+    environment: Literal["production", "development", "test"] = Field("production", validation_alias="CALLBOARD_ENV", description="`development` and `test` relax secure cookies.")
+    log_level: str = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="`console` is for reading at a terminal.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver_named(cls, url: str) -> str:
+        """Platforms say `postgres://`; SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
+        for scheme in ("postgres://", "postgresql://"):
+            if url.startswith(scheme):
+                return "postgresql+psycopg2://" + url.removeprefix(scheme)
+        return url
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _pools_named(cls, value: object) -> object:
+        """`a,b` from the environment; unknown names are refused."""
+        names = tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+        if unknown := [n for n in names if n not in POOLS]:  # type: ignore[attr-defined]
+            msg = f"unknown pool {unknown[0]!r}; choose from {', '.join(POOLS)}"
+            raise ValueError(msg)
+        return names
+
+    @field_validator("workspace_roots", "execute_roots", "agent_folders", mode="before")
+    @classmethod
+    def _folders(cls, value: object) -> object:
+        """`/a:/b` from the environment, made absolute."""
+        if isinstance(value, str):
+            return tuple(Path(v).expanduser().resolve() for v in value.split(":") if v)
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return (path if path.is_absolute() else ROOT / path).resolve()
+
+    @model_validator(mode="after")
+    def _sound(self) -> Settings:
+        if self.secret_key and len(self.secret_key) < 32:
+            msg = "SECRET_KEY must have at least 32 characters"
+            raise ValueError(msg)
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            msg = "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS"
+            raise ValueError(msg)
+        return self
+
+    @cached_property
+    def signing_key(self) -> str:
+        """SECRET_KEY, or one made once and kept in `home/secret_key` (0600)."""
+        if self.secret_key:
+            return self.secret_key
+        kept = self.home / "secret_key"
+        if not kept.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            fresh = self.home / f".secret_key-{secrets.token_hex(4)}"
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(48))
+            try:
+                kept.hardlink_to(fresh)  # whoever is first wins; the others read it
+            except FileExistsError:
+                pass
+            fresh.unlink()
+        return kept.read_text().strip()
+
+    @cached_property
+    def artifact_store(self) -> str:
+        """The fsspec URL of the artifact store."""
+        return self.artifacts_url or f"file://{self.home / 'artifacts'}"
+
+    @cached_property
+    def public_url(self) -> str:
+        """The address people use, without a trailing slash."""
+        return (self.base_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+
+def load() -> Settings:
+    """Read the environment; raises pydantic's ValidationError with each wrong variable by name."""
+    return Settings()  # type: ignore[call-arg]

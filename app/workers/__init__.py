@@ -1,0 +1,1 @@
+"""The fleet of worker processes: who is there, what they do, how many are wanted."""

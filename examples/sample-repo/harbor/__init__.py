@@ -1,0 +1,1 @@
+"""Berths, boats and what a stay costs."""

@@ -1,0 +1,207 @@
+-- The laws of the table `jobs`, whoever writes the SQL, and the one statement that takes work.
+
+-- Which moves are legal. The drawing is app/jobs/states.py; a test compares the two.
+CREATE FUNCTION jobs_move_allowed(source text, target text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE source
+        WHEN 'pending' THEN target IN ('queued', 'running', 'cancelled', 'failed')
+        WHEN 'queued'  THEN target IN ('pending', 'running', 'cancelled', 'failed')
+        WHEN 'running' THEN target IN ('completed', 'failed', 'cancelled', 'retry', 'queued')
+        WHEN 'retry'   THEN target IN ('queued', 'running', 'cancelled')
+        ELSE false
+    END
+$$;
+
+-- Refuses what must not happen and writes down what did: history, figures, and the freed slot.
+CREATE FUNCTION jobs_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.status NOT IN ('pending', 'queued') THEN
+            RAISE EXCEPTION 'a job is born pending or queued, not %', NEW.status USING ERRCODE = 'check_violation';
+        END IF;
+        INSERT INTO job_history (job_id, from_status, to_status, reason, fence)
+        VALUES (NEW.job_id, NULL, NEW.status, NEW.status_reason, NEW.fence);
+        RETURN NEW;
+    END IF;
+    IF NEW.fence < OLD.fence THEN
+        RAISE EXCEPTION 'the fence of job % may not go back', OLD.job_id USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.status = OLD.status THEN
+        RETURN NEW;
+    END IF;
+    IF NOT jobs_move_allowed(OLD.status, NEW.status) THEN
+        RAISE EXCEPTION 'job % may not go from % to %', OLD.job_id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.status = 'running' AND NEW.fence <= OLD.fence THEN
+        RAISE EXCEPTION 'a claim of job % must raise its fence', OLD.job_id USING ERRCODE = 'check_violation';
+    END IF;
+    NEW.version := OLD.version + 1;
+    NEW.updated_at := clock_timestamp();
+    INSERT INTO job_history (job_id, from_status, to_status, reason, fence, worker_id)
+    VALUES (OLD.job_id, OLD.status, NEW.status, NEW.status_reason, NEW.fence, coalesce(NEW.worker_id, OLD.worker_id));
+    IF OLD.status = 'running' AND OLD.lane IS NOT NULL THEN
+        UPDATE agent_slots SET job_id = NULL WHERE job_id = OLD.job_id;
+    END IF;
+    IF NEW.finished_at IS NOT NULL THEN
+        INSERT INTO task_history (job_id, agent_id, submitted_by, priority_rank, status, wait_seconds,
+                                  duration_seconds, error_type, completed_at)
+        VALUES (NEW.job_id, NEW.agent_id, NEW.submitted_by, NEW.priority_rank, NEW.status,
+                extract(epoch FROM NEW.started_at - NEW.submitted_at),
+                extract(epoch FROM NEW.finished_at - NEW.started_at),
+                NEW.error ->> 'type', NEW.finished_at);
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER jobs_guard BEFORE INSERT OR UPDATE OF status, fence ON jobs
+    FOR EACH ROW EXECUTE FUNCTION jobs_guard();
+
+-- A finished job is only ever marked as followed up.
+CREATE FUNCTION jobs_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'job % is %; finished jobs do not change', OLD.job_id, OLD.status
+        USING ERRCODE = 'check_violation';
+END
+$$;
+
+CREATE TRIGGER jobs_final BEFORE UPDATE ON jobs FOR EACH ROW
+    WHEN (OLD.finished_at IS NOT NULL AND NEW.followed_up_at IS NOT DISTINCT FROM OLD.followed_up_at)
+    EXECUTE FUNCTION jobs_final();
+
+-- Take up to p_limit of the best eligible jobs for p_worker: strictly by priority, then by run_at, then by id.
+--
+-- Jobs of agents without limits lie in ix_jobs_free. Those of limited agents lie each in a lane of their own
+-- (ix_jobs_lane), so that a full lane with 10,000 jobs is one row to look past, not 10,000; lanes with work
+-- are found by hopping over the index, so idle limited agents cost nothing either. A slot and a token are
+-- rows taken here, in the claiming transaction: limits are exact under any race.
+-- A lost claim is only a rerun, so this commit need not wait for the disk.
+CREATE FUNCTION jobs_claim(p_worker text, p_pools text[], p_limit integer, p_lease interval)
+RETURNS SETOF jobs LANGUAGE plpgsql AS $$
+DECLARE
+    v_pools text[];
+    v_lanes text[];
+    v_left integer := p_limit;
+    v_rank integer;
+    v_best record;
+    v_job jobs;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+
+    SELECT array_agg(p.pool) INTO v_pools FROM unnest(p_pools) AS p(pool)
+    WHERE NOT EXISTS (SELECT 1 FROM queues q WHERE q.pool = p.pool AND q.paused
+                      AND (q.paused_until IS NULL OR q.paused_until > now()));
+    IF v_pools IS NULL THEN
+        RETURN;
+    END IF;
+
+    WITH RECURSIVE hop AS (
+        (SELECT lane FROM jobs WHERE status IN ('pending','queued','retry') AND lane IS NOT NULL
+         ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT (SELECT j.lane FROM jobs j WHERE j.status IN ('pending','queued','retry') AND j.lane IS NOT NULL
+                AND j.lane > hop.lane ORDER BY j.lane LIMIT 1)
+        FROM hop WHERE hop.lane IS NOT NULL
+    )
+    SELECT array_agg(hop.lane) INTO v_lanes
+    FROM hop JOIN agents a ON a.agent_id = hop.lane LEFT JOIN agent_rates r ON r.agent_id = a.agent_id
+    WHERE a.enabled AND a.pool = ANY (v_pools)
+      AND (a.max_concurrent_tasks IS NULL
+           OR EXISTS (SELECT 1 FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL))
+      AND (r.agent_id IS NULL
+           OR least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at)) >= 1);
+
+    FOR v_rank IN 0..3 LOOP
+        FOR v_best IN
+            SELECT x.job_id, x.agent_id, x.lane FROM (
+                SELECT f.job_id, f.agent_id, NULL::text AS lane, f.run_at
+                FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
+                    SELECT j.job_id, j.agent_id, j.run_at FROM jobs j
+                    WHERE j.status IN ('pending','queued','retry') AND j.lane IS NULL
+                      AND j.pool = p.pool AND j.priority_rank = v_rank AND j.run_at <= now()
+                    ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
+                UNION ALL
+                SELECT f.job_id, f.agent_id, l.lane, f.run_at
+                FROM unnest(v_lanes) AS l(lane) CROSS JOIN LATERAL (
+                    SELECT j.job_id, j.agent_id, j.run_at FROM jobs j
+                    WHERE j.status IN ('pending','queued','retry') AND j.lane = l.lane
+                      AND j.priority_rank = v_rank AND j.run_at <= now()
+                    ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
+            ) x ORDER BY x.run_at, x.job_id
+        LOOP
+            IF v_best.lane IS NULL THEN
+                -- The agent got a limit while this job was being submitted: into its lane with it.
+                UPDATE jobs j SET lane = j.agent_id FROM agents a
+                WHERE j.job_id = v_best.job_id AND a.agent_id = j.agent_id AND a.gated;
+                CONTINUE WHEN FOUND;
+            ELSIF NOT jobs_take_room(v_best.lane, v_best.job_id) THEN
+                CONTINUE;
+            END IF;
+            UPDATE jobs j
+            SET status = 'running', status_reason = NULL, fence = j.fence + 1, worker_id = p_worker,
+                lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + p_lease, started_at = coalesce(j.started_at, clock_timestamp()),
+                agent_version = a.version, process_id = NULL
+            FROM agents a WHERE j.job_id = v_best.job_id AND a.agent_id = j.agent_id
+            RETURNING j.* INTO v_job;
+            INSERT INTO job_attempts (job_id, fence, worker_id, agent_version, started_at)
+            VALUES (v_job.job_id, v_job.fence, p_worker, v_job.agent_version, clock_timestamp());
+            RETURN NEXT v_job;
+            v_left := v_left - 1;
+            EXIT WHEN v_left = 0;
+        END LOOP;
+        EXIT WHEN v_left = 0;
+    END LOOP;
+END
+$$;
+
+-- Take a slot and a token of a limited agent for one job; false leaves both as they were.
+CREATE FUNCTION jobs_take_room(p_agent text, p_job uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_limit integer;
+    v_slot integer;
+    v_tokens double precision;
+BEGIN
+    SELECT max_concurrent_tasks INTO v_limit FROM agents WHERE agent_id = p_agent AND enabled;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF v_limit IS NOT NULL THEN
+        SELECT slot INTO v_slot FROM agent_slots WHERE agent_id = p_agent AND job_id IS NULL AND slot < v_limit
+        ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+    END IF;
+    SELECT least(burst, tokens + per_second * extract(epoch FROM clock_timestamp() - refilled_at)) INTO v_tokens
+    FROM agent_rates WHERE agent_id = p_agent FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        IF v_tokens < 1 THEN
+            RETURN false;
+        END IF;
+        UPDATE agent_rates SET tokens = v_tokens - 1, refilled_at = clock_timestamp() WHERE agent_id = p_agent;
+    ELSIF EXISTS (SELECT 1 FROM agent_rates WHERE agent_id = p_agent) THEN
+        RETURN false; -- another claimer is at the bucket
+    END IF;
+    IF v_limit IS NOT NULL THEN
+        UPDATE agent_slots SET job_id = p_job WHERE agent_id = p_agent AND slot = v_slot;
+    END IF;
+    RETURN true;
+END
+$$;
+
+-- The audit log only grows; retention may remove what is a year old, and says so by this setting.
+CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('callboard.retention', true) = 'on' THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'check_violation';
+END
+$$;
+
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION audit_append_only();
+
+INSERT INTO upkeep (id) VALUES (1);
+INSERT INTO queues (pool) VALUES ('marketing'), ('testing'), ('engineering'), ('general');

@@ -1,0 +1,86 @@
+"""Stand-ins for what surrounds a runner or an agent: they keep what was said so that a test can look."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.runners.base import JSON
+from app.errors import AttemptTimeout, Cancelled, PermanentError, Released
+
+
+@dataclass(kw_only=True)
+class RecordingContext:
+    """A Context that writes everything down. `cancel_at_progress` asks for the stop once that percent is said."""
+
+    workspace: Path
+    timeout_seconds: float = 120.0
+    max_artifact_bytes: int = 20_000_000
+    cancel_at_progress: float | None = None
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[tuple[float, str | None]] = field(default_factory=list)
+    stages: list[tuple[str, str | None]] = field(default_factory=list)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    media_types: dict[str, str | None] = field(default_factory=dict)
+    amounts: dict[str, float] = field(default_factory=dict)
+    kept: JSON = field(default_factory=dict)
+    pids: list[int] = field(default_factory=list)
+    cancelled: bool = False
+    releasing: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:
+        self.logs.append({"message": message, "level": level, "source": source, "data": data})
+
+    def progress(self, percent: float, step: str | None = None) -> None:
+        self.steps.append((percent, step))
+        if self.cancel_at_progress is not None and percent >= self.cancel_at_progress:
+            self.cancelled = True
+
+    def stage(self, name: str, step: str | None = None) -> None:
+        self.stages.append((name, step))
+
+    def usage(self, **amounts: float) -> None:
+        for unit, amount in amounts.items():
+            self.amounts[unit] = self.amounts.get(unit, 0) + amount
+
+    def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
+        kept = content.read_bytes() if isinstance(content, Path) else content
+        if len(kept) > self.max_artifact_bytes:
+            message = f"The artifact {name} is larger than {self.max_artifact_bytes} bytes."
+            raise PermanentError(message)
+        self.artifacts[name] = kept
+        self.media_types[name] = media_type
+        return f"artifact-{len(self.artifacts)}"
+
+    def checkpoint(self, state: JSON | None = None) -> JSON:
+        if state is not None:
+            self.kept = dict(state)
+        return self.kept
+
+    def checkpoint_due(self) -> None:
+        if self.cancelled:
+            raise Cancelled
+        if self.releasing:
+            raise Released
+        if self.remaining_seconds <= 0:
+            raise AttemptTimeout
+
+    def process_started(self, pid: int) -> None:
+        self.pids.append(pid)
+
+    @property
+    def remaining_seconds(self) -> float:
+        return self.timeout_seconds - (time.monotonic() - self.started)
+
+    @property
+    def said(self) -> str:
+        """All log messages, one a line."""
+        return "\n".join(line["message"] for line in self.logs)
+
+    @property
+    def percents(self) -> list[float]:
+        """Progress in the order it was said."""
+        return [percent for percent, _ in self.steps]
