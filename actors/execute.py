@@ -19,8 +19,9 @@ from actors.runners.base import Work
 from app.agents.definition import Definition
 from app.db import AWAY, db
 from app.errors import Cancelled, JobError, LostLease, PermanentError, Released, TemporaryError
-from app.jobs import claims, lifecycle, timeline
+from app.jobs import lifecycle, timeline
 from app.jobs.claims import Claim
+from app.jobs.lifecycle import Success
 from app.observe import logs
 
 log = logs.get("execute")
@@ -77,16 +78,12 @@ def run_next(post: Post) -> bool:
 
 
 def _claim(post: Post) -> Claim | None:
-    s = post.settings
-    with db.quick():
-        taken = claims.claim_next(post.worker_id, s.pools, lease_seconds=s.lease_seconds)
-    return taken[0] if taken else None
+    return post.claims.ask(None)
 
 
 def _definition(post: Post, claim: Claim) -> Definition:
     try:
-        with db.quick():
-            return post.definition(claim.agent_id, claim.agent_version)
+        return post.definition(claim.agent_id, claim.agent_version)
     except AWAY:
         raise
     except Exception as broken:
@@ -120,13 +117,13 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     try:
         result = runner_named(definition.ours.runner).run(work, attempt)
         _demand_result(result)
-        return Ending(lambda: lifecycle.complete(claim, result, attempt.amounts), "completed")
+        return Ending(lambda: _complete(post, Success(claim, result, attempt.amounts)), "completed")
     except Cancelled:
         if attempt.lost:
             raise LostLease from None
-        return Ending(lambda: lifecycle.stop(claim), "cancelled")
+        return Ending(quickly(lambda: lifecycle.stop(claim)), "cancelled")
     except Released:
-        return Ending(lambda: lifecycle.release(claim), "released")
+        return Ending(quickly(lambda: lifecycle.release(claim)), "released")
     except JobError as error:
         trace = str(error.details.get("traceback") or traceback.format_exc())
         raise AttemptFailed(post, claim, definition, error, trace) from error
@@ -172,6 +169,21 @@ def _write_news(attempt: Attempt) -> None:
             attempt.put_back(report)
 
 
+def quickly(verb: Callable[[], None]) -> Callable[[], None]:
+    """`verb` in a transaction of its own, with its bells rung after the commit."""
+
+    def do() -> None:
+        with db.quick():
+            verb()
+
+    return do
+
+
+def _complete(post: Post, success: Success) -> None:
+    if not post.successes.ask(success):
+        raise LostLease
+
+
 def settle(post: Post, claim: Claim, verb: Callable[[], None]) -> None:
     """Write an outcome; while Postgres is away hold it and try again until the lease is really gone.
 
@@ -180,8 +192,7 @@ def settle(post: Post, claim: Claim, verb: Callable[[], None]) -> None:
     pause, give_up = FIRST_PAUSE, time.monotonic() + post.settings.lease_seconds
     while True:
         try:
-            with db.quick():
-                verb()
+            verb()
         except AWAY as away:
             if time.monotonic() > give_up:
                 raise LostLease(f"Postgres stayed away; the outcome of job {claim.job_id} is given up") from away

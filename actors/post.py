@@ -12,9 +12,14 @@ import uuid_utils.compat
 
 from actors.attempt import Attempt
 from actors.broker import Ringer
-from app.agents.definition import Definition
+from actors.together import Together
 from app.agents import registry
+from app.agents.definition import Definition
+from app.db import db
+from app.jobs import lifecycle
 from app.jobs.artifacts import Store
+from app.jobs.claims import Claim, claim_next
+from app.jobs.lifecycle import Success
 from app.settings import Settings
 
 
@@ -37,14 +42,34 @@ class Post:
         """As many seats as threads: whoever runs jobs, Dramatiq's threads or the lookout's, sits on one."""
         self.store = Store(self.settings.artifact_store, self.settings.max_artifact_bytes)
         self.seats = threading.BoundedSemaphore(self.settings.worker_threads)
+        self.claims: Together[None, Claim | None] = Together(self._claim_for)
+        self.successes: Together[Success, bool] = Together(self._complete)
         self._definitions: dict[tuple[str, str], Definition] = {}
 
     def definition(self, agent_id: str, version: str) -> Definition:
         """The pinned definition of an attempt; versions never change, so each is read once."""
         key = (agent_id, version)
         if key not in self._definitions:
-            self._definitions[key] = registry.definition_of(agent_id, version)
+            with db.quick():
+                self._definitions[key] = registry.definition_of(agent_id, version)
         return self._definitions[key]
+
+    def _claim_for(self, askers: list[None]) -> list[Claim | None]:
+        """As many claims as threads ask at this moment: none ever lies in a buffer while others could run it."""
+        with db.quick():
+            taken: list[Claim | None] = [
+                *claim_next(
+                    self.worker_id,
+                    self.settings.pools,
+                    lease_seconds=self.settings.lease_seconds,
+                    limit=len(askers),
+                )
+            ]
+        return taken + [None] * (len(askers) - len(taken))
+
+    def _complete(self, done: list[Success]) -> list[bool]:
+        with db.quick():
+            return lifecycle.complete_many(done)
 
     def enter(self, attempt: Attempt) -> None:
         """Have the heartbeat look after `attempt`."""

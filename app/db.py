@@ -188,9 +188,11 @@ def engine_options(
     pool_recycle: int = 3600,
     statement_timeout_ms: int = 15000,
     name: str = "callboard",
+    pre_ping: bool = True,
 ) -> dict[str, Any]:
     """Options for every engine of the product.
 
+    `pre_ping` costs a round trip per checkout; workers do without, because they try every statement again anyway.
     A server that vanished without a word is noticed after 5 s (`tcp_user_timeout`; keepalives do not
     help while a query is under way), an empty pool after 2 s, and JIT is off because it makes short
     statements over large tables slower, never faster (reliability notes P2, P4, P9).
@@ -199,7 +201,7 @@ def engine_options(
         "pool_size": pool_size,
         "max_overflow": max_overflow,
         "pool_recycle": pool_recycle,
-        "pool_pre_ping": True,
+        "pool_pre_ping": pre_ping,
         "pool_timeout": 2,
         "json_serializer": dumps,
         "json_deserializer": orjson.loads,

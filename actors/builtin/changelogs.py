@@ -76,7 +76,7 @@ class Commit:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of the changelog under `heading`; `heading` is None for housekeeping, which is only counted."""
+    """One line of the changelog under `heading`; `heading` None is housekeeping, which is only counted."""
 
     heading: str | None
     text: str

@@ -137,7 +137,7 @@ def _say(context: Context, name: str, percent: float, words: str) -> None:
 
 
 def _weighed(findings: list[Finding]) -> list[Finding]:
-    """With severities of ours, as ruff has none; without asserts in tests and a file's second syntax error."""
+    """With our severities, as ruff has none; without asserts in tests and a file's second syntax error."""
     kept: list[Finding] = []
     unreadable: set[str] = set()
     for finding in findings:

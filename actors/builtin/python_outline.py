@@ -43,7 +43,7 @@ class Outline:
 
 
 def outline(text: str) -> Outline:
-    """Read the source `text`; raises SyntaxError, ValueError (null bytes) or RecursionError (absurd nesting)."""
+    """Read the source `text`; raises SyntaxError, ValueError (null bytes) or RecursionError (deep nesting)."""
     tree = ast.parse(text)
     return Outline(doc=_first_sentence(tree), pieces=tuple(_pieces(tree.body, "")))
 

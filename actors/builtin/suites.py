@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree  # noqa: S405 - see _from_junit
+from xml.etree import ElementTree as ET  # noqa: S405 - see _from_junit
 
 import orjson
 
@@ -243,8 +243,8 @@ def _from_junit(path: Path) -> Suite:
         return Suite(total=-1)
     try:
         # written by a process that ran foreign code; expat itself refuses entity bombs
-        root = ElementTree.parse(path).getroot()  # noqa: S314
-    except ElementTree.ParseError:
+        root = ET.parse(path).getroot()  # noqa: S314
+    except ET.ParseError:
         return Suite(total=-1)
     suite = Suite()
     cases = list(root.iter("testcase"))
@@ -256,7 +256,7 @@ def _from_junit(path: Path) -> Suite:
     return suite
 
 
-def _count(suite: Suite, case: ElementTree.Element) -> None:
+def _count(suite: Suite, case: ET.Element) -> None:
     outcomes = {child.tag: child for child in case if child.tag in {"failure", "error", "skipped"}}
     if (error := outcomes.get("error")) is not None and "collection" in (error.get("message") or ""):
         suite.collection_errors.append(_case(case, error, "collection"))
@@ -274,7 +274,7 @@ def _count(suite: Suite, case: ElementTree.Element) -> None:
         suite.passed += 1
 
 
-def _case(case: ElementTree.Element, told: ElementTree.Element, outcome: str) -> Case:
+def _case(case: ET.Element, told: ET.Element, outcome: str) -> Case:
     detail = (told.text or "").strip()
     message = (told.get("message") or "").strip()
     if outcome == "collection":
@@ -289,7 +289,7 @@ def _spoken(name: str, words: str) -> Case:
     return Case(name=name, outcome="collection", message=message[:500], detail=words)
 
 
-def _name(case: ElementTree.Element) -> str:
+def _name(case: ET.Element) -> str:
     return "::".join(part for part in (case.get("classname"), case.get("name")) if part)
 
 

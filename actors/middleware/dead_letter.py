@@ -6,7 +6,7 @@ from typing import Any
 
 import dramatiq
 
-from actors.execute import AttemptFailed, settle
+from actors.execute import AttemptFailed, quickly, settle
 from app.errors import LostLease
 from app.jobs import lifecycle
 from app.jobs.states import Reason
@@ -32,7 +32,7 @@ def bury(failed: AttemptFailed) -> None:
     reason = Reason.EXHAUSTED if error.retryable else Reason.PERMANENT
     failed.settled = True
     try:
-        settle(failed.post, claim, lambda: lifecycle.fail(claim, error, reason, failed.trace))
+        settle(failed.post, claim, quickly(lambda: lifecycle.fail(claim, error, reason, failed.trace)))
     except LostLease:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     else:

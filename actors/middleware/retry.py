@@ -7,7 +7,7 @@ from typing import Any
 
 import dramatiq
 
-from actors.execute import AttemptFailed, settle
+from actors.execute import AttemptFailed, quickly, settle
 from app.errors import LostLease
 from app.jobs import lifecycle, retries
 from app.observe import logs
@@ -39,7 +39,7 @@ def decide(failed: AttemptFailed) -> None:
         return
     failed.settled = True
     try:
-        settle(failed.post, claim, lambda: lifecycle.retry_later(claim, error, delay, failed.trace))
+        settle(failed.post, claim, quickly(lambda: lifecycle.retry_later(claim, error, delay, failed.trace)))
     except LostLease:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     else:

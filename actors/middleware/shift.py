@@ -76,6 +76,7 @@ def open_engine(post: Post) -> None:
             max_overflow=s.worker_threads,
             pool_recycle=s.db_pool_recycle,
             statement_timeout_ms=s.db_statement_timeout_ms,
+            pre_ping=False,
             name=f"callboard-worker {os.getpid()}",
         )
     )

@@ -38,6 +38,7 @@ STOP_GRACE = 2.0
 WARDEN_GRACE = 15.0  # more than the warden takes to give up
 SHUTDOWN_FOLLOWS_SECONDS = 2.0
 DRAIN_SECONDS = 2.0
+SWEEPS = 20
 STDERR_CHARS = 4_000
 TERMINATED = (-15, 143)  # by the signal, or by a program that turns it into an exit code
 
@@ -301,15 +302,25 @@ class Box:
 
 
 def sweep(marker: bytes) -> None:
-    """Kill every process that carries this attempt's key: for when the warden itself was killed."""
-    if not marker:
-        return
+    """Kill every process that carries this attempt's key: for when the warden itself was killed.
+
+    Repeated until a look finds nobody, because what is killed may just have started another.
+    """
+    for _ in range(SWEEPS):
+        if not marker or not _kill_marked(marker.decode()):
+            return
+
+
+def _kill_marked(marker: str) -> int:
+    killed = 0
     for process in psutil.process_iter():
         try:
-            if process.environ().get("CALLBOARD_IDEMPOTENCY_KEY") == marker.decode():
+            if process.environ().get("CALLBOARD_IDEMPOTENCY_KEY") == marker:
                 process.kill()
+                killed += 1
         except psutil.Error:
             continue
+    return killed
 
 
 def _spooled(data: bytes) -> IO[bytes]:

@@ -18,7 +18,6 @@ import httpx2
 from actors.runners import outbound
 from actors.runners.addresses import is_public
 from actors.runners.base import JSON, Context, Health, Work
-from actors.runners.collect import collecting
 from actors.runners.environment import asked_for
 from actors.runners.output import clean_block
 from app import clock
@@ -36,6 +35,7 @@ MAX_ANSWER_BYTES = 5_000_000
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 MAX_REDIRECTS = 5
 SHOWN_CHARS = 2_000
+SLACK_SECONDS = 5.0  # more for one wait than for all, so that it is the patrol that ends a call
 METHODS = ("POST", "PUT", "PATCH", "GET")
 SECRET = re.compile(r"\{\{\s*secret\.(\w+)\s*\}\}")
 
@@ -59,9 +59,8 @@ class HttpRunner:
         patrol = patrol_for(work, context, seconds)
         private = bool(config.get("http_allow_private"))
         with (
-            collecting(context),
             translated(config["url"]),
-            outbound.client(patrol=patrol, timeout=seconds, allow_private=private) as client,
+            outbound.client(patrol=patrol, timeout=seconds + SLACK_SECONDS, allow_private=private) as client,
             closing(client.send(request_for(work, client), stream=True)) as response,
         ):
             context.log(f"{response.status_code} {response.reason_phrase}", source="runner")
@@ -89,7 +88,9 @@ def fetch_public(
         if context:
             context.checkpoint_due()
 
-    with outbound.client(patrol=patrol, timeout=timeout, allow_private=allow_private) as client:
+    with outbound.client(
+        patrol=patrol, timeout=timeout + SLACK_SECONDS, allow_private=allow_private
+    ) as client:
         for _ in range(MAX_REDIRECTS + 1):
             target = checked_url(url)
             with translated(url), client.stream("GET", target) as response:

@@ -1,6 +1,6 @@
 """Run a Python function as an agent: in a process of its own (default), or for quick ones of ours in place.
 
-    call: "actors.builtin.seo:run"     isolation: process | thread
+call: "actors.builtin.seo:run"     isolation: process | thread
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class PythonRunner:
 
     def run(self, work: Work, context: Context) -> JSON:
         """Answer what the function answered, as a JSON object."""
+        if work.config.get("isolation", "process") == "thread":
+            return in_place(work, context)  # no folder is made or searched: it has context.artifact
         with collecting(context):
-            if work.config.get("isolation", "process") == "thread":
-                return in_place(work, context)
             with closing(Wire(context)) as wire:
                 ending = run_boxed(
                     CHILD,

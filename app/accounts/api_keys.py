@@ -47,7 +47,9 @@ def create(
     _check(wanted, allowed, expires_at)
     fresh = generate()
     store(fresh.text, user_id=principal.user_id, name=name, scopes=wanted, expires_at=expires_at)
-    audit.record("api_key.created", actor=principal.user_id, subject=fresh.key_id, details={"scopes": sorted(wanted)})
+    audit.record(
+        "api_key.created", actor=principal.user_id, subject=fresh.key_id, details={"scopes": sorted(wanted)}
+    )
     return fresh
 
 
@@ -100,7 +102,10 @@ def recognise(text: str) -> Principal | None:
 
 def revoke(principal: Principal, key_id: str) -> Row:
     """Make a key useless at once and answer it; idempotent. The caller was allowed to manage its owner's keys."""
-    db.run("UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE key_id = %(key_id)s", key_id=key_id)
+    db.run(
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE key_id = %(key_id)s",
+        key_id=key_id,
+    )
     found = api_key(key_id)
     if found is None:
         raise NotFound
@@ -112,7 +117,8 @@ _KEY_AND_OWNER = """
 SELECT k.key_id, k.secret_sha256, k.scopes, u.user_id, u.email, u.role,
        k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS use_is_news
   FROM api_keys k JOIN users u ON u.user_id = k.user_id
- WHERE k.key_id = %(key_id)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.enabled
+ WHERE k.key_id = %(key_id)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+   AND u.enabled
 """
 
 
@@ -139,7 +145,7 @@ def _check(wanted: frozenset[str], allowed: frozenset[str], expires_at: datetime
     if not wanted:
         raise Invalid("A key without scopes opens nothing.", [("/scopes", "name at least one")])
     if beyond := sorted(wanted - allowed):
-        raise Forbidden(f"Insufficient permissions: you cannot give the scope {beyond[0]}, which you do not have.")
+        raise Forbidden(f"Insufficient permissions: you lack the scope {beyond[0]}, so you cannot give it.")
     if expires_at is not None and expires_at <= clock.now():
         raise Invalid("The key would be expired already.", [("/expires_at", "must lie in the future")])
 

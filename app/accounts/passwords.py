@@ -38,6 +38,6 @@ def matches(password: str, stored: str | None) -> bool:
         return False
 
 
-def is_outdated(stored: str) -> bool:
-    """Whether `stored` was made with other figures than today's."""
-    return _hasher.check_needs_rehash(stored)
+def renewed(password: str, stored: str) -> str | None:
+    """A new hash of a password that has just matched `stored`; None if `stored` has today's figures."""
+    return _hasher.hash(password) if _hasher.check_needs_rehash(stored) else None

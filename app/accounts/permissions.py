@@ -1,4 +1,4 @@
-"""Who may do what: one table of verbs × roles, asked by every door and every room.
+"""Who may do what: one table of verbs by roles, asked by every door and every room.
 
 `YES` on anything, `OWNER` on what is one's own, `NO`. The last column is the scope an API key needs
 for the verb; people who signed in have all scopes. Deny by default: an unknown verb is an error.
@@ -134,7 +134,10 @@ def demand(principal: Principal, verb: str, owner_id: str | None | EllipsisType 
 
 
 def own_only(principal: Principal, verb: str) -> str | None:
-    """The owner to narrow a list to: None for those who may see all; raises Forbidden for those who may not."""
+    """The owner to narrow a list to; None for those who may see all.
+
+    Raises Forbidden for those who may not see any.
+    """
     demand(principal, verb)
     return principal.user_id if access(principal, verb) is OWNER else None
 

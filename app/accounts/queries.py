@@ -23,7 +23,9 @@ def user_by_email(email: str) -> Row | None:
 def users(*, limit: int, offset: int) -> tuple[list[Row], int]:
     """A page of users by e-mail, and how many there are."""
     page = db.rows(
-        f"SELECT {_USER} FROM users ORDER BY email LIMIT %(limit)s OFFSET %(offset)s", limit=limit, offset=offset
+        f"SELECT {_USER} FROM users ORDER BY email LIMIT %(limit)s OFFSET %(offset)s",
+        limit=limit,
+        offset=offset,
     )
     return page, db.value("SELECT count(*) FROM users")
 

@@ -24,7 +24,7 @@ PREFIX = "cbr_"
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A login as it stands: what an access token may be issued for, and the refresh token to come back with."""
+    """A login as it stands: what an access token may say, and the refresh token to come back with."""
 
     claims: Claims
     refresh_token: str
@@ -68,7 +68,8 @@ def close_by_token(refresh_token: str) -> None:
 def close_all_of(user_id: str) -> int:
     """End every login of a user; answers how many tokens were revoked."""
     return db.run(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = %(user)s AND revoked_at IS NULL", user=user_id
+        "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = %(user)s AND revoked_at IS NULL",
+        user=user_id,
     )
 
 
@@ -90,7 +91,8 @@ RETURNING t.family_id, t.user_id, t.token_version
 
 def _revoke_if_reused(digest: bytes) -> None:
     known: Row | None = db.row(
-        "SELECT family_id FROM refresh_tokens WHERE token_sha256 = %(digest)s AND used_at IS NOT NULL", digest=digest
+        "SELECT family_id FROM refresh_tokens WHERE token_sha256 = %(digest)s AND used_at IS NOT NULL",
+        digest=digest,
     )
     if known:
         close(str(known["family_id"]))

@@ -1,6 +1,7 @@
 """Access tokens: short-lived JWTs (HS256) that say who signed in, checked against the database on each use.
 
-    {"iss": "callboard", "aud": "callboard-api", "sub": user_id, "sid": login, "ver": token_version, "jti", "iat", "exp"}
+    {"iss": "callboard", "aud": "callboard-api", "sub": user_id, "sid": login, "ver": token_version,
+     "jti": random, "iat": now, "exp": in an hour}
 
 The role is not in the token: it is read fresh, so that a demotion is felt at once.
 """

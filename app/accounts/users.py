@@ -31,19 +31,21 @@ def create(email: str, password: str | None, *, role: str, name: str = "", actor
 
 
 def sign_in(email: str, password: str) -> Row:
-    """The user behind these credentials; raises Unauthenticated, in the same words and time whatever was wrong."""
+    """The user behind these credentials; raises Unauthenticated.
+
+    Whatever was wrong, it says so in the same words and after the same time.
+    """
     row = db.row(
         "SELECT user_id, password_hash, enabled FROM users WHERE email = lower(%(email)s)", email=email
     )
-    stored = row["password_hash"] if row else None
-    if not passwords.matches(password, stored) or row is None or not row["enabled"]:
+    stored: str | None = row["password_hash"] if row else None
+    if not passwords.matches(password, stored) or row is None or stored is None or not row["enabled"]:
         raise Unauthenticated("E-mail or password is wrong.")
-    renewed = passwords.hashed(password) if passwords.is_outdated(stored) else None
     db.run(
         """UPDATE users SET last_login_at = now(), password_hash = coalesce(%(renewed)s, password_hash)
             WHERE user_id = %(user_id)s""",
         user_id=row["user_id"],
-        renewed=renewed,
+        renewed=passwords.renewed(password, stored),
     )
     return _found(str(row["user_id"]))
 
@@ -100,7 +102,8 @@ def ensure_admin(email: str, password: str, key: str) -> FirstAdmin:
     chosen = password or secrets.token_urlsafe(15)
     made = _insert(email, passwords.hashed(chosen), "admin", "Admin")
     admin = made or user_by_email(email)
-    assert admin is not None  # one of the two statements found it
+    if admin is None:  # deleted between the two statements
+        raise NotFound
     user_id = str(admin["user_id"])
     shown_key = None
     if key:
@@ -124,7 +127,8 @@ def _insert(email: str, password_hash: str | None, role: str, name: str) -> Row 
         """INSERT INTO users (user_id, email, name, role, password_hash)
            VALUES (%(user_id)s, lower(%(email)s), %(name)s, %(role)s, %(password_hash)s)
            ON CONFLICT (email) DO NOTHING
-           RETURNING user_id, email, name, role, enabled, token_version, created_at, updated_at, last_login_at""",
+           RETURNING user_id, email, name, role, enabled, token_version, created_at, updated_at,
+                     last_login_at""",
         user_id=str(uuid_utils.uuid7()),
         email=email,
         name=name,

@@ -8,26 +8,93 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, Response
 
-from app.api import api_keys, auth_endpoints, docs, errors, glue, limits, openapi, request_id, users
+from app.api import (
+    agents,
+    api_keys,
+    artifacts,
+    auth_endpoints,
+    dlq,
+    docs,
+    errors,
+    glue,
+    health,
+    job_status,
+    job_story,
+    jobs,
+    limits,
+    metrics,
+    openapi,
+    queues,
+    request_id,
+    users,
+    workers,
+)
 
-__all__ = ["api_keys", "auth_endpoints", "docs", "openapi", "register", "users"]
+VIEWS = (
+    agents, api_keys, artifacts, auth_endpoints, dlq, health, job_status, job_story, jobs, metrics, openapi,
+    queues, users, workers,
+)  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    # path                               methods        also answers at
+    # path                                      methods             also answers at
+    # jobs.py
+    ("/api/v1/jobs",                            "GET POST",         ("/api/v1/tasks", "/api/tasks")),
+    ("/api/v1/jobs/bulk",                       "POST",             ("/api/v1/tasks/bulk",)),
+    ("/api/v1/jobs/<job_id>",                   "GET PATCH DELETE", ("/api/v1/tasks/<job_id>",
+                                                                     "/api/tasks/<job_id>")),
+    ("/api/v1/jobs/<job_id>/cancel",            "POST",             ("/api/v1/tasks/<job_id>/cancel",)),
+    ("/api/v1/jobs/<job_id>/retry",             "POST",             ("/api/v1/tasks/<job_id>/retry",)),
+    # job_status.py
+    ("/api/v1/jobs/<job_id>/status",            "GET",              ("/api/v1/tasks/<job_id>/status",
+                                                                     "/api/ai/jobs/<job_id>/status")),
+    ("/api/v1/jobs/status",                     "GET",              ("/api/v1/tasks/status",)),
+    # job_story.py
+    ("/api/v1/jobs/<job_id>/logs",              "GET",              ("/api/v1/tasks/<job_id>/logs",)),
+    ("/api/v1/jobs/<job_id>/events",            "GET",              ("/api/v1/tasks/<job_id>/events",)),
+    ("/api/v1/jobs/<job_id>/history",           "GET",              ("/api/v1/tasks/<job_id>/history",)),
+    ("/api/v1/jobs/<job_id>/attempts",          "GET",              ("/api/v1/tasks/<job_id>/attempts",)),
+    ("/api/v1/jobs/<job_id>/explain",           "GET",              ("/api/v1/tasks/<job_id>/explain",)),
+    # artifacts.py
+    ("/api/v1/jobs/<job_id>/artifacts",         "GET",              ("/api/v1/tasks/<job_id>/artifacts",)),
+    ("/api/v1/artifacts/<artifact_id>",         "GET",              ()),
+    # dlq.py
+    ("/api/v1/dlq/tasks",                       "GET",              ()),
+    ("/api/v1/dlq/tasks/<dlq_id>",              "GET",              ()),
+    ("/api/v1/dlq/tasks/<dlq_id>/resubmit",     "POST",             ()),
+    ("/api/v1/dlq/groups",                      "GET",              ()),
+    ("/api/v1/dlq/groups/<group_key>/resubmit", "POST",             ()),
+    # agents.py
+    ("/api/v1/agents",                          "GET",              ("/api/agents",)),
+    ("/api/v1/agents/<agent_id>",               "GET PATCH",        ("/api/agents/<agent_id>",)),
+    ("/api/v1/agents/<agent_id>/schema",        "GET",              ("/api/agents/<agent_id>/schema",)),
+    ("/api/v1/agents/<agent_id>/health",        "GET",              ()),
+    ("/api/v1/agents/<agent_id>/docs",          "GET",              ()),
+    # queues.py, workers.py
+    ("/api/v1/queues",                          "GET",              ()),
+    ("/api/v1/queues/stats",                    "GET",              ()),
+    ("/api/v1/scaling",                         "GET",              ()),
+    ("/api/v1/workers",                         "GET",              ()),
     # auth_endpoints.py
-    ("/api/v1/auth/login",               "POST",        ()),
-    ("/api/v1/auth/refresh",             "POST",        ()),
-    ("/api/v1/auth/logout",              "POST",        ()),
-    ("/api/v1/auth/password",            "POST",        ()),
-    ("/api/v1/me",                       "GET",         ()),
-    # api_keys.py
-    ("/api/v1/api-keys",                 "GET POST",    ()),
-    ("/api/v1/api-keys/<key_id>",        "GET DELETE",  ()),
-    # users.py
-    ("/api/v1/users",                    "GET POST",    ()),
-    ("/api/v1/users/<user_id>",          "GET PATCH",   ()),
-    # openapi.py
-    ("/api/openapi.json",                "GET",         ()),
+    ("/api/v1/auth/login",                      "POST",             ()),
+    ("/api/v1/auth/refresh",                    "POST",             ()),
+    ("/api/v1/auth/logout",                     "POST",             ()),
+    ("/api/v1/auth/password",                   "POST",             ()),
+    ("/api/v1/me",                              "GET",              ()),
+    # api_keys.py, users.py
+    ("/api/v1/api-keys",                        "GET POST",         ()),
+    ("/api/v1/api-keys/<key_id>",               "GET DELETE",       ()),
+    ("/api/v1/users",                           "GET POST",         ()),
+    ("/api/v1/users/<user_id>",                 "GET PATCH",        ()),
+    # health.py, metrics.py, openapi.py
+    ("/healthz",                                "GET",              ()),
+    ("/api/health",                             "GET",              ("/readyz",)),
+    ("/api/health/db",                          "GET",              ()),
+    ("/api/health/redis",                       "GET",              ()),
+    ("/api/health/workers",                     "GET",              ()),
+    ("/api/health/polling",                     "GET",              ()),
+    ("/api/metrics",                            "GET",              ()),
+    ("/metrics",                                "GET",              ()),
+    ("/api/openapi.json",                       "GET",              ()),
 )  # fmt: skip
 
 ALIASES = {(method, path): also for path, methods, also in CONTENTS for method in methods.split()}

@@ -22,7 +22,9 @@ class ApiKeyIn(Input):
     """A key to be made."""
 
     name: KeyName = Field(description="What it is for.")
-    scopes: list[Scope] | None = Field(None, min_length=1, max_length=3, description="Left out: all that you have.")
+    scopes: list[Scope] | None = Field(
+        None, min_length=1, max_length=3, description="Left out: all that you have."
+    )
     expires_at: Moment | None = None
 
 

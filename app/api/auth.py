@@ -28,7 +28,9 @@ def authenticate() -> Principal:
     credential = _credential()
     principal = _recognise(credential)
     if principal is None:
-        log.warning("auth.failed", ip=request.remote_addr, kind="api_key" if _is_key(credential) else "access_token")
+        log.warning(
+            "auth.failed", ip=request.remote_addr, kind="api_key" if _is_key(credential) else "access_token"
+        )
         raise Unauthenticated("This token or key is not valid (any more).")
     g.principal = principal
     structlog.contextvars.bind_contextvars(user_id=principal.user_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import request
+from flask import Response, request
 from pydantic import BaseModel, Field
 
 from app import audit
@@ -13,11 +13,11 @@ from app.accounts import permissions, queries, refresh, tokens, users
 from app.accounts.refresh import Session
 from app.api import limits
 from app.api.auth import current_principal, log, settings, signing_keys
+from app.api.errors import problem_for
 from app.api.glue import op
 from app.api.reading import Input
 from app.api.request_id import current as current_request_id
 from app.api.shapes import Email, ShortText
-from app.db import db
 from app.errors import Invalid, NotFound, Unauthenticated
 
 
@@ -64,26 +64,26 @@ class MeOut(BaseModel):
 
 
 @op("POST", "/api/v1/auth/login", public=True, out=TokensOut, errors=(401, 429))
-def login(body: LoginIn) -> TokensOut:
+def login(body: LoginIn) -> TokensOut | Response:
     """Sign in with e-mail and password; five attempts a minute, per name and per address."""
     limits.spend_login(body.email)
     try:
         user = users.sign_in(body.email, body.password)
-    except Unauthenticated:
+    except Unauthenticated as refused:
         _note("auth.failed", body.email)
-        raise
+        return problem_for(refused)  # returned, not raised: the note is to stay
     user_id = str(user["user_id"])
     _note("auth.signed_in", user_id)
     return _tokens(refresh.open_session(user_id, token_version=user["token_version"], life=_refresh_life()))
 
 
 @op("POST", "/api/v1/auth/refresh", public=True, out=TokensOut, errors=(401,))
-def refresh_tokens(body: RefreshIn) -> TokensOut:
+def refresh_tokens(body: RefreshIn) -> TokensOut | Response:
     """Trade a refresh token for new tokens; one that was used before ends its whole login."""
     session = refresh.rotate(body.refresh_token, life=_refresh_life())
     if session is None:
-        db.session.commit()  # a reused token has just revoked its family: that must outlast the error
-        raise Unauthenticated("This refresh token is spent, expired or revoked; sign in again.")
+        # Returned, not raised: a reused token has just revoked its family, and that is to stay.
+        return problem_for(Unauthenticated("This refresh token is spent, expired or revoked; sign in again."))
     return _tokens(session)
 
 
@@ -140,8 +140,6 @@ def _tokens(session: Session) -> TokensOut:
 
 
 def _note(event: str, who: str) -> None:
-    """Write an attempt to sign in into the log and the audit, whatever becomes of the request."""
+    """Write an attempt to sign in into the log and the audit."""
     log.info(event, who=who, ip=request.remote_addr)
     audit.record(event, actor=who, correlation_id=current_request_id(), details={"ip": request.remote_addr})
-    if event == "auth.failed":
-        db.session.commit()

@@ -5,10 +5,10 @@ Both obey the strict Content-Security-Policy: no inline script or style, nothing
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import flask_swagger_ui
 import orjson
 from flask import Blueprint, Response, current_app, render_template, send_from_directory
 from werkzeug.exceptions import NotFound
@@ -23,7 +23,7 @@ POLICY = (
 )
 
 # Swagger UI's files come with its wheel; ours lie in static/docs.
-_SWAGGER = Path(flask_swagger_ui.__file__).parent / "dist"
+_SWAGGER = Path(find_spec("flask_swagger_ui").origin).parent / "dist"  # type: ignore[union-attr, arg-type]
 _FROM_WHEEL = ("swagger-ui.css", "swagger-ui-bundle.js")
 _OURS = ("docs.css", "try.js")
 
@@ -72,7 +72,9 @@ def _by_tag(whole: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def _problems() -> list[tuple[str, int, str]]:
     """Every code a problem can have: (code, status, sentence)."""
     found = {code: (status, "Born in HTTP.") for status, code in CODES.items()}
-    found |= {kind.code: (kind.status, (kind.__doc__ or "").splitlines()[0]) for kind in _kinds(CallboardError)}
+    found |= {
+        kind.code: (kind.status, (kind.__doc__ or "").splitlines()[0]) for kind in _kinds(CallboardError)
+    }
     return [(code, status, text) for code, (status, text) in sorted(found.items())]
 
 

@@ -1,7 +1,7 @@
 """From what went wrong to what the caller is told: RFC 9457 problem details, in this one place.
 
-    {"type": "/docs#problem-conflict", "title": "Conflict", "status": 409, "detail": "…", "instance": "/api/v1/…",
-     "code": "conflict", "request_id": "…", "errors": [{"pointer": "/priority", "message": "…"}]}
+{"type": "/docs#problem-conflict", "title": "Conflict", "status": 409, "detail": "…", "instance": "/api/v1/…",
+ "code": "conflict", "request_id": "…", "errors": [{"pointer": "/priority", "message": "…"}]}
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ def init_app(app: Flask) -> None:
 
 def owns(path: str) -> bool:
     """Whether answers at `path` are the API's to give."""
-    return path.startswith("/api/") or path in ("/api", "/metrics")
+    return path.startswith("/api/") or path in ("/api", "/metrics", "/healthz", "/readyz")
 
 
 def problem_for(error: Exception) -> Response:
-    """The answer to `error`, whatever it is; what nobody foresaw is logged with its trace and told without."""
+    """The answer to `error`, whatever it is; what nobody foresaw is logged with its trace, told without it."""
     if isinstance(error, CallboardError):
         return _of_room(error)
     if isinstance(error, RateLimitExceeded):
         return problem(429, "rate_limited", f"The limit is {error.limit.limit}; slow down.", retry_after=1)
     if isinstance(error, HTTPException):
         return _of_http(error)
-    if isinstance(error, AWAY) or isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+    if isinstance(error, AWAY):
         log.warning("api.database_away", error=type(error).__name__)
         return problem(503, "unavailable", "The database is away; try again.", retry_after=5)
     if isinstance(error, psycopg2.DataError | sqlalchemy.exc.DataError):
         log.warning("api.unstorable", error=str(error).splitlines()[0])
         return problem(422, "invalid", "A value cannot be stored.")
-    log.exception("api.failed", path=request.path, exc_info=error)
+    log.error("api.failed", path=request.path, exc_info=error)
     return problem(500, "internal", "Something went wrong here; the log has it under this request id.")
 
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
@@ -57,6 +57,8 @@ class Operation:
     """Takes an Idempotency-Key: the same request said twice is done once."""
     conditional: bool
     """Answers with an ETag, and 304 to one that still fits."""
+    bare: bool
+    """Runs outside of any transaction, because it must answer without a database too."""
     body: type[BaseModel] | None = None
     body_optional: bool = False
     query: type[BaseModel] | None = None
@@ -94,6 +96,7 @@ def op(
     also: Mapping[int, type[BaseModel] | None] | None = None,
     idempotent: bool = False,
     conditional: bool = False,
+    bare: bool = False,
 ) -> Callable[[View], View]:
     """Make the function below an endpoint at `path`, written like Flask's: `/api/v1/jobs/<job_id>`."""
     if (verb is None) != public:
@@ -117,6 +120,7 @@ def op(
                 also=also or {},
                 idempotent=idempotent,
                 conditional=conditional,
+                bare=bare,
                 **named,
             )
         )
@@ -174,19 +178,11 @@ def _once(operation: Operation, arguments: dict[str, Any]) -> object:
     return answer
 
 
-@contextmanager
-def _transaction(operation: Operation) -> Iterator[None]:
+def _transaction(operation: Operation) -> AbstractContextManager[None]:
     """Reads: each statement by itself, the quick way. Writes: returning commits, raising rolls back."""
-    if operation.is_safe:
-        with db.quick():
-            yield
-        return
-    try:
-        yield
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
+    if operation.bare:
+        return nullcontext()
+    return db.quick() if operation.is_safe else db.transaction()
 
 
 def _signature(view: Callable[..., Any], path: str) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def _login_name() -> str:
     return str(g.login_name)
 
 
-limiter = Limiter(key_func=_caller, key_prefix="callboard", in_memory_fallback_enabled=True, strategy="fixed-window")
+limiter = Limiter(
+    key_func=_caller, key_prefix="callboard", in_memory_fallback_enabled=True, strategy="fixed-window"
+)
 _polls = FixedWindowRateLimiter(MemoryStorage())
 
 

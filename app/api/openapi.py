@@ -7,7 +7,6 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from flask import Response, current_app, request
@@ -21,8 +20,8 @@ _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(model="Problem")}}}
 
 _INTRODUCTION = """\
-Jobs for AI agents: submit, watch by polling, cancel, retry. Send `Authorization: Bearer …` with an access token
-or an API key, or the key as `X-API-Key`. Errors are `application/problem+json` with a stable `code`.
+Jobs for AI agents: submit, watch by polling, cancel, retry. Send `Authorization: Bearer …` with an access
+token or an API key, or the key as `X-API-Key`. Errors are `application/problem+json` with a stable `code`.
 """
 
 
@@ -37,10 +36,14 @@ def openapi_document() -> Response:
     return response
 
 
-def document(operations: Iterable[Operation], aliases: Mapping[tuple[str, str], tuple[str, ...]], version: str) -> JSON:
+def document(
+    operations: Iterable[Operation], aliases: Mapping[tuple[str, str], tuple[str, ...]], version: str
+) -> JSON:
     """The whole document; `aliases` are the other paths of each (method, path)."""
     operations = list(operations)
-    models = sorted({model for each in operations for model in _models(each)} | {Problem}, key=lambda m: m.__name__)
+    models = sorted(
+        {model for each in operations for model in _models(each)} | {Problem}, key=lambda m: m.__name__
+    )
     # One mode for both ways: a field with a default may be missing, whoever sends it.
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     schemas = schemas["$defs"]
@@ -89,7 +92,9 @@ def _describe(operation: Operation, schemas: JSON, aliases: tuple[str, ...]) -> 
     if operation.body:
         described["requestBody"] = {
             "required": not operation.body_optional,
-            "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=operation.body.__name__)}}},
+            "content": {
+                "application/json": {"schema": {"$ref": _REFERENCE.format(model=operation.body.__name__)}}
+            },
         }
     if operation.verb is None:
         described["security"] = []
@@ -108,7 +113,9 @@ def _parameters(operation: Operation, schemas: JSON) -> list[JSON]:
     if operation.query:
         found += _query_parameters(schemas[operation.query.__name__])
     if operation.idempotent:
-        found.append(_header("Idempotency-Key", "The same request under the same key is done once, for 24 hours."))
+        found.append(
+            _header("Idempotency-Key", "The same request under the same key is done once, for 24 hours.")
+        )
     if operation.conditional:
         found.append(_header("If-None-Match", "The ETag you have: 304 if it still fits."))
     return found
@@ -117,8 +124,8 @@ def _parameters(operation: Operation, schemas: JSON) -> list[JSON]:
 def _query_parameters(schema: JSON) -> list[JSON]:
     required = schema.get("required", [])
     found = []
-    for name, described in schema.get("properties", {}).items():
-        described = {key: value for key, value in described.items() if key != "title"}
+    for name, field in schema.get("properties", {}).items():
+        described = {key: value for key, value in field.items() if key != "title"}
         parameter = {"name": name, "in": "query", "required": name in required, "schema": described}
         if "description" in described:
             parameter["description"] = described.pop("description")
@@ -129,7 +136,13 @@ def _query_parameters(schema: JSON) -> list[JSON]:
 
 
 def _header(name: str, description: str) -> JSON:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+    }
 
 
 def _responses(operation: Operation) -> JSON:
@@ -147,7 +160,9 @@ def _good(status: int, out: type[BaseModel] | str | None) -> JSON:
     if isinstance(out, str):
         described["content"] = {out: {"schema": {"type": "string"} if out.startswith("text/") else {}}}
     elif out is not None:
-        described["content"] = {"application/json": {"schema": {"$ref": _REFERENCE.format(model=out.__name__)}}}
+        described["content"] = {
+            "application/json": {"schema": {"$ref": _REFERENCE.format(model=out.__name__)}}
+        }
     return described
 
 

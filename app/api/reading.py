@@ -53,8 +53,8 @@ def query_as(model: type[Model]) -> Model:
     """The query string as `model`; an empty value counts as not given."""
     lists = {name for name, field in model.model_fields.items() if get_origin(field.annotation) is list}
     given: dict[str, object] = {}
-    for name, values in request.args.lists():
-        values = [value for value in values if value != ""]
+    for name, all_values in request.args.lists():
+        values = [value for value in all_values if value != ""]
         _refuse_nul(name, *values)
         if len(values) > 1 and name not in lists:
             raise Unreadable("The query cannot be read.", [("/" + name, "is given more than once")])

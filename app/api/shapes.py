@@ -19,7 +19,11 @@ When = datetime
 
 
 def _split(value: object) -> object:
-    return [part for item in value for part in str(item).split(",") if part] if isinstance(value, list) else value
+    return (
+        [part for item in value for part in str(item).split(",") if part]
+        if isinstance(value, list)
+        else value
+    )
 
 
 # In a query: `?ids=a,b` and `?ids=a&ids=b` are the same.
@@ -62,4 +66,6 @@ class Problem(BaseModel):
     code: str = Field(description="Stable name for programs.")
     request_id: str | None = Field(description="To be found in the log.")
     errors: list[FieldError] = Field(default_factory=list)
-    allowed_actions: list[str] = Field(default_factory=list, description="With 409: what is possible instead.")
+    allowed_actions: list[str] = Field(
+        default_factory=list, description="With 409: what is possible instead."
+    )

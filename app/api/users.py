@@ -60,7 +60,12 @@ class UsersOut(Page):
 def list_users(query: PageQuery) -> dict[str, Any]:
     """List users."""
     page, total = queries.users(limit=query.limit, offset=query.offset)
-    return {"users": [_shown(user) for user in page], "total": total, "limit": query.limit, "offset": query.offset}
+    return {
+        "users": [_shown(user) for user in page],
+        "total": total,
+        "limit": query.limit,
+        "offset": query.offset,
+    }
 
 
 @op("POST", "/api/v1/users", verb="manage_users", out=UserOut, status=201, errors=(409,))

@@ -12,7 +12,20 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
-from app.dashboard import agents, assets, dead_letters, errors, headers, job, jobs, nav, now, session, submit, words
+from app.dashboard import (
+    agents,
+    assets,
+    dead_letters,
+    errors,
+    headers,
+    job,
+    jobs,
+    nav,
+    now,
+    session,
+    submit,
+    words,
+)
 from app.dashboard.htmx import Panel
 from app.settings import Settings
 
@@ -73,6 +86,7 @@ def register(app: Flask) -> None:
         pages.add_url_rule(path, panel.endpoint.partition(".")[2], panel.answer)
     path, name, view = LOG
     pages.add_url_rule(path, name, view)
+    app.add_url_rule("/static/<path:path>", "static", assets.serve)
     session.register(app, pages)
     errors.register(pages, app)
     for part in (words, assets, headers, nav):

@@ -81,11 +81,15 @@ def _limits(rule: dict[str, Any]) -> str:
         "maxItems": "at most {} entries",
         "pattern": "matches {}",
     }
-    return "; ".join(said + [text.format(rule[name]) for name, text in words.items() if name in rule])
+    return "; ".join(
+        said + [text.format(rule[name]) for name, text in words.items() if rule.get(name) not in (None, 1)]
+    )
 
 
 def _curl(agent_id: str, example: dict[str, Any]) -> str:
-    body = json.dumps({"agent_id": agent_id, "parameters": example}, indent=2, ensure_ascii=False).replace("'", "'\\''")
+    body = json.dumps({"agent_id": agent_id, "parameters": example}, indent=2, ensure_ascii=False).replace(
+        "'", "'\\''"
+    )
     return (
         f"curl -sS {settings().public_url}/api/v1/jobs \\\n"
         '  -H "Authorization: Bearer $CALLBOARD_API_KEY" \\\n'

@@ -9,8 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
 from app.accounts.permissions import demand
+from app.agents import registry
 from app.dashboard import actions, forms
-from app.dashboard.actions import Changes
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking
 from app.dashboard.words import many, pretty
@@ -23,13 +23,14 @@ REFRESH_MS = 10_000
 PAGE_SIZE = 50
 MOST_AT_ONCE = 500
 USUAL_WINDOW = "24h"
-LONGEST_DELAY_SECONDS = 7 * 86_400
 
 
 def page() -> str:
     """GET /dead-letters."""
     demand(asking(), "view_dlq")
-    query = {name: request.args[name] for name in ("window", "group", "all", "page") if request.args.get(name)}
+    query = {
+        name: request.args[name] for name in ("window", "group", "all", "page") if request.args.get(name)
+    }
     return render_template(
         "dead_letters/page.html",
         window=_window(),
@@ -90,7 +91,9 @@ def _shown(letter: Row) -> Row:
 def detail(dlq_id: str) -> str:
     """GET /dead-letters/<dlq_id>: everything that is known of one failure."""
     demand(asking(), "view_dlq")
-    return render_template("dead_letters/detail.html", letter=_shown(dead_letters.get(actions.checked_id(dlq_id))))
+    return render_template(
+        "dead_letters/detail.html", letter=_shown(dead_letters.get(actions.checked_id(dlq_id)))
+    )
 
 
 def review() -> str:
@@ -130,7 +133,7 @@ def resubmit() -> AnyResponse:
     demand(asking(), "resubmit_dlq")
     ids = _chosen()
     try:
-        new_ids, skipped = _resubmit(ids, _changes(single=len(ids) == 1))
+        new_ids, skipped = _resubmit(ids, _changes(ids))
     except Invalid as wrong:
         db.session.rollback()
         return make_response(_review(ids, forms.complaints(wrong)), 422)
@@ -140,39 +143,44 @@ def resubmit() -> AnyResponse:
     if len(new_ids) == 1:
         flash("Sent in again as this new job.", "green")
         return redirect(url_for("dashboard.job", job_id=new_ids[0]), 303)
-    flash(f"{many(len(new_ids), 'job')} sent in again.", "green")
+    if new_ids:
+        flash(f"{many(len(new_ids), 'job')} sent in again.", "green")
     return redirect(url_for("dashboard.dead_letters"), 303)
 
 
-def _resubmit(ids: list[str], changes: Changes) -> tuple[list[str], int]:
+def _resubmit(ids: list[str], changes: dict[str, Any]) -> tuple[list[str], int]:
+    word = request.form.get("priority", "")
     new_ids: list[str] = []
     for dlq_id in ids:
         try:
-            new_ids.append(actions.resubmit(dlq_id, changes))
-        except Conflict:  # somebody else was quicker
+            with db.session.begin_nested():  # a letter that was sent in again meanwhile leaves no job behind
+                new_ids.append(actions.resubmit(dlq_id, priority=word or None, changes=changes))
+        except Conflict:
             continue
     return new_ids, len(ids) - len(new_ids)
 
 
-def _changes(*, single: bool) -> Changes:
-    """What the review form says; Invalid points at its fields."""
+def _changes(ids: list[str]) -> dict[str, Any]:
+    """What the review form changes; Invalid points at its fields."""
     text = request.form.get("parameters", "").strip()
-    word = request.form.get("priority", "")
-    return Changes(
-        parameters=forms.json_object(text, "/parameters/json") if text else None,
-        replaces=single and bool(text),
-        priority=Priority.named(word) if word in PRIORITIES else None,
-        options=_options(),
-    )
-
-
-def _options() -> dict[str, Any]:
-    text = request.form.get("timeout", "").strip()
-    if not text:
-        return {}
-    if not text.isdecimal() or not 1 <= int(text) <= LONGEST_DELAY_SECONDS:
+    changes = forms.json_object(text, "/json") if text else {}
+    if text and len(ids) == 1:
+        changes = _differing(dead_letters.get(ids[0]), changes)
+    seconds = request.form.get("timeout", "").strip()
+    if seconds and not seconds.isdecimal():
         raise Invalid("The time limit cannot be read.", [("/timeout", "must be a number of seconds")])
-    return {"timeout": int(text)}
+    return changes | ({"timeout": int(seconds)} if seconds else {})
+
+
+def _differing(letter: Row, edited: dict[str, Any]) -> dict[str, Any]:
+    """What was edited. A parameter that was taken away gets its default: the old ones are merged in below."""
+    schema = registry.demand(letter["agent_id"]).schema.get("properties", {})
+    gone = [name for name in letter["parameters"] if name not in edited]
+    if stuck := [name for name in gone if "default" not in schema.get(name, {})]:
+        why = f"{stuck[0]} cannot be left out here; use the parameters again from the job's page instead"
+        raise Invalid("A parameter is missing.", [("/json", why)])
+    kept = {name: value for name, value in edited.items() if letter["parameters"].get(name) != value}
+    return kept | {name: schema[name]["default"] for name in gone}
 
 
 GROUPS = Panel(name="dead_groups", template="dead_letters/_groups.html", read=_groups)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 
 from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, url_for
 from sqlalchemy.exc import DBAPIError
@@ -17,7 +19,10 @@ log = logs.get(__name__)
 
 # What to say, and what to do about it, where the error itself does not know better.
 ADVICE = {
-    400: ("This request cannot be read", "Go back and try it again; a page that was open for long may need a reload."),
+    400: (
+        "This request cannot be read",
+        "Go back and try it again; a page that was open for long may need a reload.",
+    ),
     401: ("Please sign in", "Your session has ended."),
     403: ("You may not do this", "Your role does not include it. Ask an admin if you need it."),
     404: ("There is nothing here", "The address may be mistyped, or what was here has been cleaned up."),
@@ -27,7 +32,10 @@ ADVICE = {
     422: ("That cannot be accepted", "Go back and correct what was entered."),
     429: ("Too many requests", "Wait a little and then go on."),
     500: ("Something went wrong here", "It was logged with the number below. Nothing you did is lost."),
-    503: ("Callboard cannot reach its database", "Jobs go on where they can; this page tries again by itself."),
+    503: (
+        "Callboard cannot reach its database",
+        "Jobs go on where they can; this page tries again by itself.",
+    ),
 }
 
 
@@ -40,7 +48,7 @@ def register(blueprint: Blueprint, app: Flask) -> None:
     earlier = app.error_handler_spec[None][None].get(HTTPException)
 
     def outside_of_views(error: HTTPException) -> AnyResponse:
-        said = earlier(error) if earlier else error
+        said: Any = earlier(error) if earlier else error
         return answer(error) if said is error else app.make_response(said)
 
     app.register_error_handler(HTTPException, outside_of_views)
@@ -48,7 +56,8 @@ def register(blueprint: Blueprint, app: Flask) -> None:
 
 def answer(error: Exception) -> AnyResponse:
     """The page for `error`; whoever must sign in is sent there, and comes back afterwards."""
-    db.session.rollback()
+    with suppress(*AWAY):
+        db.session.rollback()
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # type: ignore[return-value]
     status, detail, retry_after = _meaning(error)
@@ -96,5 +105,3 @@ def _page(status: int, detail: str | None, retry_after: int | None, allowed: lis
 
 def _is_fragment() -> bool:
     return request.path.startswith("/ui/")
-
-

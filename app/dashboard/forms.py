@@ -1,7 +1,7 @@
 """A form made from a JSON Schema, and what was typed into it made into parameters again.
 
-One field per property: text, textarea, number, select, checkbox, list (one item a line) or json. What was
-typed is kept as typed; complaints of the schema stand beside the field they point at.
+One field per property: text, textarea, number, select, checkbox, choices (a box for each), list (one item a
+line) or json. What was typed is kept as typed; complaints of the schema stand beside the field they point at.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from werkzeug.datastructures import MultiDict
 from app.errors import Invalid
 
 PREFIX = "p."
-LONG_TEXT = 300
+LONG_TEXT = 1000
 _LONG_NAMES = {"text", "content", "body", "notes", "prompt", "instructions", "context", "task", "description"}
+_SHORT_ENDS = ("path", "file", "folder", "url", "name", "title", "_id")
 
 JSON = dict[str, Any]
 
@@ -45,7 +46,10 @@ def fields(schema: JSON, typed: dict[str, str], wrong: dict[str, str] | None = N
     required = set(schema.get("required", ()))
     rules: dict[str, JSON] = schema.get("properties", {})
     ordered = sorted(rules.items(), key=lambda item: item[0] not in required)
-    return [_field(name, rule, name in required, typed.get(name), (wrong or {}).get(name, "")) for name, rule in ordered]
+    return [
+        _field(name, rule, name in required, typed.get(name), (wrong or {}).get(name, ""))
+        for name, rule in ordered
+    ]
 
 
 def _field(name: str, rule: JSON, required: bool, typed: str | None, wrong: str) -> Field:
@@ -57,11 +61,13 @@ def _field(name: str, rule: JSON, required: bool, typed: str | None, wrong: str)
         value=typed if typed is not None else as_typed(rule, rule.get("default"), kind),
         required=required,
         hint=rule.get("description", ""),
-        choices=tuple(_word(choice) for choice in rule.get("enum", ())),
+        choices=tuple(_word(choice) for choice in rule.get("enum") or rule.get("items", {}).get("enum", ())),
         minimum=rule.get("minimum"),
         maximum=rule.get("maximum"),
         step="1" if rule.get("type") == "integer" else "any",
-        placeholder=_word(next(iter(rule.get("examples", ())), "")) if kind in {"text", "textarea", "number"} else "",
+        placeholder=_word(next(iter(rule.get("examples", ())), ""))
+        if kind in {"text", "textarea", "number"}
+        else "",
         wrong=wrong,
     )
 
@@ -76,12 +82,22 @@ def kind_of(name: str, rule: JSON) -> str:
         case "integer" | "number":
             return "number"
         case "array":
-            plain = rule.get("items", {}).get("type", "string") == "string" and "enum" not in rule.get("items", {})
-            return "list" if plain else "json"
+            return _kind_of_list(rule.get("items", {}))
         case "string":
-            long = name in _LONG_NAMES or rule.get("maxLength", 0) > LONG_TEXT or rule.get("format") == "textarea"
-            return "textarea" if long else "text"
+            return "textarea" if _is_long(name, rule) else "text"
     return "json"
+
+
+def _kind_of_list(item: JSON) -> str:
+    if "enum" in item:
+        return "choices"
+    return "list" if item.get("type", "string") == "string" else "json"
+
+
+def _is_long(name: str, rule: JSON) -> bool:
+    if name.endswith(_SHORT_ENDS):
+        return False
+    return name in _LONG_NAMES or rule.get("maxLength", 0) >= LONG_TEXT
 
 
 def as_typed(rule: JSON, value: Any, kind: str) -> str:
@@ -90,8 +106,8 @@ def as_typed(rule: JSON, value: Any, kind: str) -> str:
         return ""
     if kind == "checkbox":
         return "on" if value else ""
-    if kind == "list" and isinstance(value, list):
-        return "\n".join(str(item) for item in value)
+    if kind in {"list", "choices"} and isinstance(value, list):
+        return "\n".join(_word(item) for item in value)
     if kind == "json":
         return json.dumps(value, indent=2, ensure_ascii=False)
     return _word(value) if "enum" in rule or not isinstance(value, str) else value
@@ -104,12 +120,19 @@ def _word(value: Any) -> str:
 def filled_with(schema: JSON, parameters: JSON) -> dict[str, str]:
     """`parameters` as typed text per field, to start a form from an example or an earlier job."""
     rules = schema.get("properties", {})
-    return {name: as_typed(rules[name], value, kind_of(name, rules[name])) for name, value in parameters.items() if name in rules}
+    return {
+        name: as_typed(rules[name], value, kind_of(name, rules[name]))
+        for name, value in parameters.items()
+        if name in rules
+    }
 
 
 def typed(schema: JSON, form: MultiDict[str, str]) -> dict[str, str]:
-    """What was typed, per property; an unticked checkbox is not sent and counts as empty."""
-    return {name: form.get(PREFIX + name, "").replace("\r\n", "\n") for name in schema.get("properties", {})}
+    """What was typed, per property, several values as lines; an unticked box is not sent and counts as empty."""
+    return {
+        name: "\n".join(form.getlist(PREFIX + name)).replace("\r\n", "\n")
+        for name in schema.get("properties", {})
+    }
 
 
 def parameters(schema: JSON, typed: dict[str, str]) -> JSON:
@@ -121,8 +144,8 @@ def parameters(schema: JSON, typed: dict[str, str]) -> JSON:
     wrong: list[tuple[str, str]] = []
     for name, rule in schema.get("properties", {}).items():
         kind, text = kind_of(name, rule), typed.get(name, "")
-        if kind != "checkbox" and not text.strip():
-            continue
+        if not text.strip() and kind != "checkbox" and not (kind == "choices" and "default" in rule):
+            continue  # left empty; but no box ticked where some were is a choice too
         try:
             read[name] = _read(kind, rule, text)
         except ValueError as unreadable:
@@ -140,17 +163,28 @@ def _read(kind: str, rule: JSON, text: str) -> Any:
             return _number(text.strip(), whole=rule.get("type") == "integer")
         case "list":
             return [line.strip() for line in text.split("\n") if line.strip()]
+        case "choices":
+            return [_chosen(rule["items"], line) for line in text.split("\n") if line]
         case "select":
-            return next((choice for choice in rule["enum"] if _word(choice) == text), text)
+            return _chosen(rule, text)
         case "json":
             return json_value(text)
     return text
 
 
+def _chosen(rule: JSON, text: str) -> Any:
+    """The value behind a choice's text; an unknown one is kept for the schema to complain about."""
+    return next((choice for choice in rule["enum"] if _word(choice) == text), text)
+
+
 def _number(text: str, *, whole: bool) -> int | float:
     try:
         number = float(text)
-        return int(text) if whole or number.is_integer() and "." not in text and "e" not in text.lower() else number
+        return (
+            int(text)
+            if whole or number.is_integer() and "." not in text and "e" not in text.lower()
+            else number
+        )
     except (ValueError, OverflowError):
         raise ValueError("must be a whole number" if whole else "must be a number") from None
 
@@ -160,7 +194,9 @@ def json_value(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as wrong:
-        raise ValueError(f"is not valid JSON (line {wrong.lineno}, column {wrong.colno}: {wrong.msg})") from None
+        raise ValueError(
+            f"is not valid JSON (line {wrong.lineno}, column {wrong.colno}: {wrong.msg})"
+        ) from None
 
 
 def json_object(text: str, pointer: str) -> JSON:
@@ -170,7 +206,9 @@ def json_object(text: str, pointer: str) -> JSON:
     except ValueError as wrong:
         raise Invalid("The parameters are not valid JSON.", [(pointer, str(wrong))]) from None
     if not isinstance(value, dict):
-        raise Invalid("The parameters must be a JSON object.", [(pointer, "must be an object, like {\"path\": \"…\"}")])
+        raise Invalid(
+            "The parameters must be a JSON object.", [(pointer, 'must be an object, like {"path": "…"}')]
+        )
     return value
 
 

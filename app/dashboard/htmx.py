@@ -8,6 +8,7 @@ at its own address (`/ui/…`) it answers alone, with an ETag so that an unchang
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from markupsafe import Markup
 Context = dict[str, Any]
 
 STOP = "stop"
+
+# Compression writes its algorithm behind a tag (`"abc:br"`); it is the same panel.
+_COMPRESSION = re.compile(r':(br|gzip|zstd|deflate)"$')
 
 _REGION = Markup(
     '<div class="region" id="r-{name}" hx-get="{url}" hx-trigger="poll" hx-swap="innerMorph" hx-poll="{poll}"'
@@ -63,9 +67,9 @@ class Panel:
         context = self.read(**view_args)
         html = render_template(self.template, **context)
         response = make_response(html)
-        response.headers["ETag"] = _etag(html)
+        response.headers["ETag"] = tag = _etag(html)
         response.headers["HX-Poll"] = context["poll"]
-        if request.headers.get("If-None-Match") == _etag(html):
+        if _COMPRESSION.sub('"', request.headers.get("If-None-Match", "")) == tag:
             response.status_code = 304
             response.set_data(b"")
         return response

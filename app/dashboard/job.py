@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import nh3
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, current_app, flash, make_response, redirect, render_template, request, url_for
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
@@ -29,6 +29,7 @@ PREVIEW_BYTES = 64_000
 TEXTS = ("text/", "application/json", "application/xml", "application/sarif+json", "application/x-ndjson")
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
 
+_WIDE_TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
 _markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
@@ -58,14 +59,7 @@ def _visible(job_id: str, *, full: bool = False) -> Row:
 
 
 def _pace() -> Pace:
-    now = settings()
-    return Pace(
-        queued=now.poll_queued_ms,
-        running=now.poll_running_ms,
-        retry=now.poll_retry_ms,
-        longest=now.poll_max_ms,
-        shortest=now.poll_min_ms,
-    )
+    return current_app.config["PACE"]  # type: ignore[no-any-return]
 
 
 def _owner(row: Row) -> str:
@@ -76,7 +70,7 @@ def _owner(row: Row) -> str:
         found = people.user(actions.checked_id(row["submitted_by"]))
     except NotFound:
         found = None
-    return found["email"] if found else row["submitted_by"]
+    return str(found["email"] if found else row["submitted_by"])
 
 
 def _status(job_id: str) -> Context:
@@ -89,7 +83,9 @@ def _status(job_id: str) -> Context:
         "steps": _steps(timeline.history(row["job_id"])),
         "why": explain.explain(row["job_id"]) if waiting else None,
         "dead": _dead_letter(row),
-        "tail": timeline.newest(row["job_id"], 8) if row["status"] == "failed" and "stack_trace" in shown else [],
+        "tail": timeline.newest(row["job_id"], 8)
+        if row["status"] == "failed" and "stack_trace" in shown
+        else [],
         "priorities": PRIORITIES,
         "poll": every(after) if after else STOP,
     }
@@ -97,7 +93,10 @@ def _status(job_id: str) -> Context:
 
 def _steps(history: list[Row]) -> list[Row]:
     """The way of a job, repetitions of the same step (claimed, handed back, claimed …) kept to the last ten."""
-    steps: list[Row] = [{"status": h["to_status"], "at": h["at"], "reason": h["reason"], "attempt": h["attempt"]} for h in history]
+    steps: list[Row] = [
+        {"status": h["to_status"], "at": h["at"], "reason": h["reason"], "attempt": h["attempt"]}
+        for h in history
+    ]
     for step, following in zip(steps, steps[1:], strict=False):
         step["left_at"] = following["at"]
     return steps if len(steps) <= 11 else [steps[0], *steps[-10:]]
@@ -128,7 +127,10 @@ def _outcome(job_id: str) -> Context:
 def _report(result: dict[str, Any] | None) -> Markup | None:
     """The `report` of a result, markdown, as HTML that can do no harm: no raw HTML in, a cleaner behind."""
     text = result.get("report") if result else None
-    return Markup(nh3.clean(_markdown.render(text))) if isinstance(text, str) and text else None  # noqa: S704 - cleaned
+    if not isinstance(text, str) or not text:
+        return None
+    clean = nh3.clean(_markdown.render(text))
+    return Markup(clean.replace("<table>", _WIDE_TABLE).replace("</table>", "</table></div>"))  # noqa: S704 - cleaned
 
 
 def _preview(artifact: Row) -> Row:
@@ -166,7 +168,9 @@ def artifact(job_id: str, artifact_id: str) -> Response:
     kind = found["media_type"].partition(";")[0]
     response = Response(_chunks(file), mimetype=kind if kind in IMAGES else "application/octet-stream")
     # Whatever an agent wrote, it never runs as a page of this site.
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    response.headers["Content-Security-Policy"] = (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    )
     response.headers["Content-Length"] = str(found["size_bytes"])
     response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     inline = kind in IMAGES and "download" not in request.args
@@ -185,7 +189,9 @@ def log(job_id: str) -> Response:
     row = _visible(job_id)
     demand(asking(), "view_task_content", row["submitted_by"])
     lines = timeline.log(row["job_id"], after=_number(request.args.get("after")), limit=LOG_AT_ONCE)
-    response = make_response(render_template("job/_lines.html", lines=lines)) if lines else make_response("", 204)
+    response = (
+        make_response(render_template("job/_lines.html", lines=lines)) if lines else make_response("", 204)
+    )
     response.headers["HX-Poll"] = every(0) if len(lines) == LOG_AT_ONCE else _log_poll(row)
     return response
 
@@ -204,7 +210,9 @@ def raw(job_id: str) -> Response:
     row = _visible(job_id)
     demand(asking(), "view_task_content", row["submitted_by"])
     lines = timeline.log(row["job_id"], limit=settings().max_log_lines)
-    text = "".join(f"{line['at'].isoformat()} {line['level']:7} {line['source']}: {line['message']}\n" for line in lines)
+    text = "".join(
+        f"{line['at'].isoformat()} {line['level']:7} {line['source']}: {line['message']}\n" for line in lines
+    )
     return Response(text, mimetype="text/plain")
 
 
@@ -215,15 +223,18 @@ def cancel(job_id: str) -> AnyResponse:
     done = lifecycle.cancel(row["job_id"])
     actions.noted("job.cancelled", row["job_id"])
     db.session.commit()
-    flash("Cancelled." if done["status"] == "cancelled" else "Cancelling: its worker stops it in a moment.", "green")
+    flash(
+        "Cancelled." if done["status"] == "cancelled" else "Cancelling: its worker stops it in a moment.",
+        "green",
+    )
     return redirect(url_for("dashboard.job", job_id=row["job_id"]), 303)
 
 
 def retry(job_id: str) -> AnyResponse:
     """POST /jobs/<job_id>/retry: the same again as a new job."""
-    row = _visible(job_id, full=True)
+    row = _visible(job_id)
     demand(asking(), "retry_task", row["submitted_by"])
-    new_id = actions.again(row)
+    new_id = actions.again(row["job_id"])
     db.session.commit()
     flash("Sent in again as this new job.", "green")
     return redirect(url_for("dashboard.job", job_id=new_id), 303)
@@ -244,4 +255,3 @@ def priority(job_id: str) -> AnyResponse:
 
 STATUS = Panel(name="job_status", template="job/_status.html", read=_status)
 OUTCOME = Panel(name="job_outcome", template="job/_outcome.html", read=_outcome)
-

@@ -34,7 +34,12 @@ TABS: dict[str, tuple[str, tuple[str, ...]]] = {
     "failed": ("Failed", ("failed",)),
     "cancelled": ("Cancelled", ("cancelled",)),
 }
-SINCE = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+SINCE = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ class Wanted:
     q: str = ""
     tag: str = ""
 
-    def query(self) -> dict[str, str]:
+    def query(self) -> dict[str, Any]:
         """Itself as a query string's parts, without what is empty."""
         return {name: value for name, value in vars(self).items() if value}
 
@@ -60,7 +65,9 @@ class Wanted:
 def _wanted(values: Any) -> Wanted:
     given = {name: values.get(name, "").strip()[:200] for name in Wanted.__dataclass_fields__}
     known = {"state": (*TABS, *STATUSES), "priority": ("", *PRIORITIES), "since": ("", *SINCE)}
-    return Wanted(**{name: value if value in known.get(name, (value,)) else "" for name, value in given.items()})
+    return Wanted(
+        **{name: value if value in known.get(name, (value,)) else "" for name, value in given.items()}
+    )
 
 
 def _filter(wanted: Wanted) -> queries.Filter:
@@ -96,7 +103,12 @@ def _tabs() -> Context:
     counts = queries.counts_by_status(own_only(asking(), "view_task"))
     return {
         "tabs": [
-            (name, word, sum(counts.get(s, 0) for s in statuses or counts), replace(wanted, state=name).query())
+            (
+                name,
+                word,
+                sum(counts.get(s, 0) for s in statuses or counts),
+                replace(wanted, state=name).query(),
+            )
             for name, (word, statuses) in TABS.items()
         ],
         "at": wanted.state,

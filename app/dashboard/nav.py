@@ -43,5 +43,3 @@ def register(app: Flask) -> None:
 
 def _embed() -> Markup:
     return PANEL.embed({"at": section()}) if "principal" in g else Markup("")
-
-

@@ -10,13 +10,25 @@ from datetime import timedelta
 from typing import cast
 
 import flask_login
-from flask import Blueprint, Flask, Response, current_app, flash, g, make_response, redirect, render_template, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask import session as cookie
-from flask import url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from werkzeug.routing import RequestRedirect
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import audit
@@ -42,6 +54,14 @@ limiter = Limiter(
 )
 
 
+class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
+    """Sends the cookie with `Secure` wherever the person came by https, so that plain http at home works too."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
+        """Whether this answer went out encrypted (ProxyFix has set it right behind a proxy)."""
+        return request.is_secure
+
+
 class Person(flask_login.UserMixin):  # type: ignore[misc]
     """Who is signed in, as Flask-Login wants it; the version in the id ends sessions of changed accounts."""
 
@@ -61,7 +81,6 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     settings: Settings = app.config["CALLBOARD"]
     app.config.update(
         SESSION_COOKIE_NAME="callboard",
-        SESSION_COOKIE_SECURE=settings.environment == "production" and settings.public_url.startswith("https:"),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=LIFETIME,
@@ -71,6 +90,7 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     )
     app.config.setdefault("CALLBOARD_LOGIN_LIMIT", ATTEMPTS)
     app.config.setdefault("RATELIMIT_STORAGE_URI", settings.redis_url or "memory://")
+    app.session_interface = CookieAsSecureAsTheRequest()
     csrf.init_app(app)
     limiter.init_app(app)
     people = flask_login.LoginManager(app)

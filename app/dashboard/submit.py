@@ -14,11 +14,9 @@ from app.dashboard import actions, forms
 from app.dashboard.agents import team_name
 from app.dashboard.session import asking
 from app.db import db
-from app.errors import Invalid, Malformed
+from app.errors import Invalid
 from app.jobs import queries
-from app.jobs.states import PRIORITIES, Priority
-
-MOST_TAGS, LONGEST_TAG, LONGEST_NAME = 20, 100, 200
+from app.jobs.states import PRIORITIES
 
 
 def pick() -> str:
@@ -60,8 +58,8 @@ def submit(agent_id: str) -> AnyResponse:
         job_id = actions.submit(
             agent.agent_id,
             forms.parameters(agent.schema, typed),
-            priority=_priority(request.form.get("priority", "normal")),
-            task_name=request.form.get("task_name", "").strip()[:LONGEST_NAME] or None,
+            priority=request.form.get("priority", "normal"),
+            task_name=request.form.get("task_name", "").strip() or None,
             tags=_tags(request.form.get("tags", "")),
         )
     except Invalid as wrong:
@@ -72,14 +70,5 @@ def submit(agent_id: str) -> AnyResponse:
     return redirect(url_for("dashboard.job", job_id=job_id), 303)
 
 
-def _priority(word: str) -> Priority:
-    if word not in PRIORITIES:
-        raise Malformed("There is no such priority.")
-    return Priority.named(word)
-
-
 def _tags(text: str) -> tuple[str, ...]:
-    tags = tuple(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
-    if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
-        raise Invalid("Too many or too long tags.", [("/tags", f"at most {MOST_TAGS} tags of {LONGEST_TAG} characters")])
-    return tags
+    return tuple(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))

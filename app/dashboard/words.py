@@ -117,6 +117,11 @@ def hour(value: datetime | str | None) -> str:
     return at.astimezone(UTC).strftime("%H:%M:%S") if at else ""
 
 
+def minute(value: datetime | str | None) -> str:
+    """The time of day without seconds."""
+    return hour(value)[:5]
+
+
 def duration(seconds: float | None) -> str:
     """A length of time: `850 ms`, `4.2 s`, `3 m 05 s`, `2 h 10 m`, `4 d 3 h`; a dash for None."""
     if seconds is None:
@@ -170,8 +175,14 @@ def capped(count: int, cap: int = 10_000) -> str:
 
 def register(app: Flask) -> None:
     """Make these words known to every template."""
-    filters = (reason, iso, stamp, hour, duration, size, short, pretty, capped)
+    filters = (reason, iso, stamp, hour, minute, duration, size, short, pretty, capped)
     app.jinja_env.filters.update({word.__name__: word for word in filters})
     app.jinja_env.globals.update(
-        look=look, between=between, many=many, STATES=STATES, OUTCOMES=OUTCOMES, HEALTH=HEALTH, PRIORITIES=PRIORITIES
+        look=look,
+        between=between,
+        many=many,
+        STATES=STATES,
+        OUTCOMES=OUTCOMES,
+        HEALTH=HEALTH,
+        PRIORITIES=PRIORITIES,
     )

@@ -100,8 +100,8 @@ def beat(claims: list[Claim], *, lease_seconds: float, extend: bool) -> dict[tup
 _MINE = "unnest(%(ids)s::uuid[], %(fences)s::bigint[], %(leases)s::uuid[]) AS mine(job_id, fence, lease_id)"
 _EXTEND = f"""
     UPDATE jobs j SET lease_expires_at = clock_timestamp() + %(lease)s * interval '1 s'
-    FROM {_MINE} WHERE j.job_id = mine.job_id AND j.fence = mine.fence AND j.lease_id = mine.lease_id AND j.status = 'running'
+    FROM {_MINE} WHERE j.job_id = mine.job_id AND j.fence = mine.fence AND j.lease_id = mine.lease_id AND j.status || '' = 'running'
     RETURNING j.job_id::text, j.fence, j.cancel_requested_at IS NOT NULL AS cancel"""
 _LISTEN = f"""
     SELECT j.job_id::text, j.fence, j.cancel_requested_at IS NOT NULL AS cancel
-    FROM {_MINE} JOIN jobs j ON j.job_id = mine.job_id AND j.fence = mine.fence AND j.lease_id = mine.lease_id AND j.status = 'running'"""
+    FROM {_MINE} JOIN jobs j ON j.job_id = mine.job_id AND j.fence = mine.fence AND j.lease_id = mine.lease_id AND j.status || '' = 'running'"""

@@ -87,14 +87,17 @@ def _plain(text: str) -> str:
 def page(
     chosen: Filter, *, before: tuple[datetime, str] | None = None, limit: int = 50, offset: int = 0
 ) -> list[Row]:
-    """Jobs, newest first; `before` is (submitted_at, job_id) of the last one seen and costs the same at any depth."""
+    """Jobs, newest first; `before` is (submitted_at, job_id) of the last one seen and costs the same at any depth.
+
+    The order is that of the ids, which are UUIDv7: the order of submission.
+    """
     where, values = chosen.where()
     if before:
-        where += " AND (submitted_at, job_id) < (%(before_at)s, %(before_id)s::uuid)"
-        values |= {"before_at": before[0], "before_id": before[1]}
+        where += " AND job_id < %(before_id)s::uuid"
+        values |= {"before_id": before[1]}
     return db.rows(
         f"""SELECT {LIGHT} FROM jobs WHERE {where}
-            ORDER BY submitted_at DESC, job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",  # noqa: S608
+            ORDER BY job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",  # noqa: S608
         **values,
         limit=limit,
         offset=offset,
@@ -110,7 +113,7 @@ def count(chosen: Filter, cap: int = CAP) -> int:
 def ids(chosen: Filter, limit: int = 1000) -> list[str]:
     """The ids of the jobs that fit, oldest first, at most `limit`: for actions on all matching."""
     where, values = chosen.where()
-    rows = db.rows(f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY submitted_at LIMIT %(limit)s", **values, limit=limit)  # noqa: S608
+    rows = db.rows(f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY job_id LIMIT %(limit)s", **values, limit=limit)  # noqa: S608
     return [row["job_id"] for row in rows]
 
 

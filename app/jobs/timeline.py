@@ -86,7 +86,7 @@ _WRITE = """
                current_step = coalesce(%(step)s, current_step), process_id = coalesce(%(pid)s, process_id),
                usage = coalesce(%(usage)s, usage), checkpoint = coalesce(%(checkpoint)s, checkpoint),
                last_seq = last_seq + %(count)s, version = version + 1, updated_at = clock_timestamp()
-        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status = 'running'
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status || '' = 'running'
         RETURNING job_id, last_seq - %(count)s AS base)
     , said AS (
         INSERT INTO job_events (job_id, seq, fence, at, kind, level, source, message, data)

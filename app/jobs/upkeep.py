@@ -78,12 +78,13 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
     """
     old = db.rows(
         """SELECT job_id::text FROM jobs WHERE finished_at < now() - %(days)s * interval '1 day'
-           ORDER BY finished_at LIMIT %(limit)s""",
+           ORDER BY job_id LIMIT %(limit)s""",
         days=job_days,
         limit=limit,
     )
     for row in old:
         forget_files(row["job_id"])
+    db.run("DELETE FROM job_events WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     gone = db.run("DELETE FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     for statement in _PURGES:
         db.run(statement, days=history_days)

@@ -25,6 +25,7 @@ POSTGRES_GRACE = 15.0
 def stop_leftovers(home: Path) -> list[str]:
     """Stop everything that an earlier supervisor of `home` started; returns what it was."""
     found = list(leftovers(home))
+    names = sorted(f"{_name(p)} ({p.pid})" for p in found)
     servers = [p for p in found if _name(p) in SERVERS]
     _stop([p for p in found if p not in servers], signal.SIGTERM, GRACE)
     _stop([p for p in servers if _name(p) != "postgres"], signal.SIGTERM, GRACE)
@@ -32,7 +33,7 @@ def stop_leftovers(home: Path) -> list[str]:
     for pid_file in (home / "run").glob("*.pid"):
         if pid_file.name != "supervisor.pid":
             pid_file.unlink()
-    return sorted({f"{_name(p)} ({p.pid})" for p in found})
+    return names
 
 
 def leftovers(home: Path) -> Iterator[psutil.Process]:
@@ -98,9 +99,22 @@ def _recorded(run: Path) -> Iterator[int]:
 def _stop(processes: list[psutil.Process], number: signal.Signals, grace: float) -> None:
     """Ask, wait, kill."""
     _each(processes, lambda process: process.send_signal(number))
-    _, stubborn = psutil.wait_procs(processes, timeout=grace)
-    _each(stubborn, psutil.Process.kill)
-    psutil.wait_procs(stubborn, timeout=5)
+    _each(_wait(processes, grace), psutil.Process.kill)
+    _wait(processes, 5)
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still live after `seconds`; a zombie is as good as gone, whenever PID 1 collects it."""
+    end = time.monotonic() + seconds
+    while (living := [p for p in processes if _lives(p)]) and time.monotonic() < end:
+        time.sleep(0.02)
+    return living
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _each(processes: Iterable[psutil.Process], do: Callable[[psutil.Process], None]) -> None:

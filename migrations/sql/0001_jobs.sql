@@ -58,7 +58,7 @@ $$;
 CREATE TRIGGER jobs_guard BEFORE INSERT OR UPDATE OF status, fence ON jobs
     FOR EACH ROW EXECUTE FUNCTION jobs_guard();
 
--- A finished job is only ever marked as followed up.
+-- A finished job does not change.
 CREATE FUNCTION jobs_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'job % is %; finished jobs do not change', OLD.job_id, OLD.status
@@ -67,7 +67,7 @@ END
 $$;
 
 CREATE TRIGGER jobs_final BEFORE UPDATE ON jobs FOR EACH ROW
-    WHEN (OLD.finished_at IS NOT NULL AND NEW.followed_up_at IS NOT DISTINCT FROM OLD.followed_up_at)
+    WHEN (OLD.finished_at IS NOT NULL)
     EXECUTE FUNCTION jobs_final();
 
 -- Take up to p_limit of the best eligible jobs for p_worker: strictly by priority, then by run_at, then by id.

@@ -112,18 +112,29 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('owner', 'key', name=op.f('pk_idempotency_keys'))
     )
     op.create_index(op.f('ix_idempotency_keys_created_at'), 'idempotency_keys', ['created_at'], unique=False)
-    op.create_table('job_history',
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    op.create_table('job_events',
     sa.Column('job_id', sa.Uuid(as_uuid=False), nullable=False),
+    sa.Column('seq', sa.BigInteger(), nullable=False),
+    sa.Column('fence', sa.BigInteger(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('level', sa.Text(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('message', sa.Text(), nullable=False),
+    sa.Column('data', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.PrimaryKeyConstraint('job_id', 'seq', name=op.f('pk_job_events'))
+    )
+    op.create_table('job_history',
+    sa.Column('job_id', sa.Uuid(as_uuid=False), nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('from_status', sa.Text(), nullable=True),
     sa.Column('to_status', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('fence', sa.BigInteger(), nullable=False),
     sa.Column('worker_id', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_job_history'))
+    sa.PrimaryKeyConstraint('job_id', 'id', name=op.f('pk_job_history'))
     )
-    op.create_index(op.f('ix_job_history_job_id'), 'job_history', ['job_id'], unique=False)
     op.create_table('queues',
     sa.Column('pool', sa.Text(), nullable=False),
     sa.Column('paused', sa.Boolean(), server_default='false', nullable=False),
@@ -155,19 +166,18 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_upkeep'))
     )
     op.create_table('users',
-    sa.Column('user_id', sa.Uuid(), nullable=False),
-    sa.Column('email', sa.String(length=255), nullable=False),
-    sa.Column('name', sa.String(length=255), server_default='', nullable=False),
-    sa.Column('role', sa.String(length=20), nullable=False),
-    sa.Column('password_hash', sa.String(length=255), nullable=True),
+    sa.Column('user_id', sa.Uuid(as_uuid=False), nullable=False),
+    sa.Column('email', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), server_default='', nullable=False),
+    sa.Column('role', sa.Text(), nullable=False),
+    sa.Column('password_hash', sa.Text(), nullable=True),
     sa.Column('token_version', sa.Integer(), server_default='0', nullable=False),
     sa.Column('enabled', sa.Boolean(), server_default='true', nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('last_login_at', sa.DateTime(timezone=True), nullable=True),
-    sa.CheckConstraint("role IN ('admin', 'user', 'viewer')", name=op.f('ck_users_users_role_known')),
-    sa.CheckConstraint('email = lower(email)', name=op.f('ck_users_users_email_lower')),
-    sa.CheckConstraint('token_version >= 0', name=op.f('ck_users_users_token_version_positive')),
+    sa.CheckConstraint("role IN ('admin','user','viewer')", name=op.f('ck_users_role')),
+    sa.CheckConstraint('email = lower(email)', name=op.f('ck_users_email_lower')),
     sa.PrimaryKeyConstraint('user_id', name=op.f('pk_users')),
     sa.UniqueConstraint('email', name=op.f('uq_users_email'))
     )
@@ -204,21 +214,21 @@ def upgrade() -> None:
     op.create_index('ix_agent_slots_free', 'agent_slots', ['agent_id', 'slot'], unique=False, postgresql_where=sa.text('job_id IS NULL'))
     op.create_index('uq_agent_slots_job', 'agent_slots', ['job_id'], unique=True, postgresql_where=sa.text('job_id IS NOT NULL'))
     op.create_table('api_keys',
-    sa.Column('key_id', sa.String(length=8), nullable=False),
-    sa.Column('user_id', sa.Uuid(), nullable=False),
-    sa.Column('name', sa.String(length=100), nullable=False),
+    sa.Column('key_id', sa.Text(), nullable=False),
+    sa.Column('user_id', sa.Uuid(as_uuid=False), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
     sa.Column('secret_sha256', sa.LargeBinary(), nullable=False),
-    sa.Column('scopes', sa.ARRAY(sa.String(length=40)), server_default='{}', nullable=False),
+    sa.Column('scopes', sa.ARRAY(sa.Text()), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
-    sa.CheckConstraint('length(key_id) = 8', name=op.f('ck_api_keys_api_keys_id_length')),
-    sa.CheckConstraint('octet_length(secret_sha256) = 32', name=op.f('ck_api_keys_api_keys_hash_length')),
+    sa.CheckConstraint('length(key_id) = 8', name=op.f('ck_api_keys_key_id_length')),
+    sa.CheckConstraint('octet_length(secret_sha256) = 32', name=op.f('ck_api_keys_hash_length')),
     sa.ForeignKeyConstraint(['user_id'], ['users.user_id'], name=op.f('fk_api_keys_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('key_id', name=op.f('pk_api_keys'))
     )
-    op.create_index('api_keys_by_user', 'api_keys', ['user_id', 'created_at'], unique=False)
+    op.create_index('ix_api_keys_user', 'api_keys', ['user_id', 'created_at'], unique=False)
     op.create_table('jobs',
     sa.Column('job_id', sa.Uuid(as_uuid=False), nullable=False),
     sa.Column('agent_id', sa.Text(), nullable=False),
@@ -263,7 +273,6 @@ def upgrade() -> None:
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.Column('followed_up_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('version', sa.BigInteger(), server_default='1', nullable=False),
     sa.CheckConstraint("(status = 'running') = (lease_id IS NOT NULL AND lease_expires_at IS NOT NULL AND worker_id IS NOT NULL)", name=op.f('ck_jobs_running_is_leased')),
     sa.CheckConstraint("(status IN ('completed','failed','cancelled')) = (finished_at IS NOT NULL)", name=op.f('ck_jobs_final_is_finished')),
@@ -276,38 +285,32 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('job_id', name=op.f('pk_jobs')),
     postgresql_with={'fillfactor': '80', 'autovacuum_vacuum_scale_factor': '0.02'}
     )
-    op.create_index('ix_jobs_agent', 'jobs', ['agent_id', 'status', 'submitted_at'], unique=False)
-    op.create_index('ix_jobs_finished', 'jobs', ['finished_at'], unique=False, postgresql_where=sa.text('finished_at IS NOT NULL'))
+    op.create_index('ix_jobs_agent', 'jobs', ['agent_id', 'job_id'], unique=False)
     op.create_index('ix_jobs_free', 'jobs', ['pool', 'priority_rank', 'run_at', 'job_id'], unique=False, postgresql_where=sa.text("status IN ('pending','queued','retry') AND lane IS NULL"))
     op.create_index('ix_jobs_lane', 'jobs', ['lane', 'priority_rank', 'run_at', 'job_id'], unique=False, postgresql_where=sa.text("status IN ('pending','queued','retry') AND lane IS NOT NULL"))
-    op.create_index('ix_jobs_lease', 'jobs', ['lease_expires_at'], unique=False, postgresql_where=sa.text("status = 'running'"))
     op.create_index('ix_jobs_not_due', 'jobs', ['run_at'], unique=False, postgresql_where=sa.text("status IN ('pending','retry')"))
-    op.create_index('ix_jobs_not_followed', 'jobs', ['finished_at'], unique=False, postgresql_where=sa.text('finished_at IS NOT NULL AND followed_up_at IS NULL'))
-    op.create_index('ix_jobs_owner', 'jobs', ['submitted_by', 'submitted_at', 'job_id'], unique=False)
+    op.create_index('ix_jobs_owner', 'jobs', ['submitted_by', 'job_id'], unique=False)
     op.create_index('ix_jobs_retry_of', 'jobs', ['retry_of_job_id'], unique=False, postgresql_where=sa.text('retry_of_job_id IS NOT NULL'))
-    op.create_index('ix_jobs_status', 'jobs', ['status', 'submitted_at', 'job_id'], unique=False)
-    op.create_index('ix_jobs_submitted', 'jobs', ['submitted_at', 'job_id'], unique=False)
-    op.create_index('ix_jobs_tags', 'jobs', ['tags'], unique=False, postgresql_using='gin')
+    op.create_index('ix_jobs_status', 'jobs', ['status', 'job_id'], unique=False)
+    op.create_index('ix_jobs_tags', 'jobs', ['tags'], unique=False, postgresql_using='gin', postgresql_where=sa.text("tags <> '{}'"))
     op.create_index('ix_jobs_waiting', 'jobs', ['pool', 'priority_rank', 'run_at'], unique=False, postgresql_where=sa.text("status IN ('pending','queued','retry')"))
     op.create_index('ix_jobs_workflow', 'jobs', ['workflow_id'], unique=False, postgresql_where=sa.text('workflow_id IS NOT NULL'))
     op.create_table('refresh_tokens',
-    sa.Column('token_id', sa.Uuid(), nullable=False),
-    sa.Column('family_id', sa.Uuid(), nullable=False),
-    sa.Column('user_id', sa.Uuid(), nullable=False),
     sa.Column('token_sha256', sa.LargeBinary(), nullable=False),
+    sa.Column('family_id', sa.Uuid(as_uuid=False), nullable=False),
+    sa.Column('user_id', sa.Uuid(as_uuid=False), nullable=False),
     sa.Column('token_version', sa.Integer(), nullable=False),
     sa.Column('issued_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
-    sa.CheckConstraint('octet_length(token_sha256) = 32', name=op.f('ck_refresh_tokens_refresh_tokens_hash_length')),
+    sa.CheckConstraint('octet_length(token_sha256) = 32', name=op.f('ck_refresh_tokens_hash_length')),
     sa.ForeignKeyConstraint(['user_id'], ['users.user_id'], name=op.f('fk_refresh_tokens_user_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('token_id', name=op.f('pk_refresh_tokens')),
-    sa.UniqueConstraint('token_sha256', name=op.f('uq_refresh_tokens_token_sha256'))
+    sa.PrimaryKeyConstraint('token_sha256', name=op.f('pk_refresh_tokens'))
     )
-    op.create_index('refresh_tokens_by_expiry', 'refresh_tokens', ['expires_at'], unique=False)
-    op.create_index('refresh_tokens_by_family', 'refresh_tokens', ['family_id'], unique=False)
-    op.create_index('refresh_tokens_by_user', 'refresh_tokens', ['user_id'], unique=False)
+    op.create_index('ix_refresh_tokens_expires', 'refresh_tokens', ['expires_at'], unique=False)
+    op.create_index('ix_refresh_tokens_family', 'refresh_tokens', ['family_id'], unique=False)
+    op.create_index('ix_refresh_tokens_user', 'refresh_tokens', ['user_id'], unique=False)
     op.create_table('artifacts',
     sa.Column('artifact_id', sa.Uuid(as_uuid=False), nullable=False),
     sa.Column('job_id', sa.Uuid(as_uuid=False), nullable=False),
@@ -340,53 +343,35 @@ def upgrade() -> None:
     )
     op.create_index('ix_job_attempts_open_worker', 'job_attempts', ['worker_id'], unique=False, postgresql_where=sa.text('ended_at IS NULL'))
     op.create_index('uq_job_attempts_open', 'job_attempts', ['job_id'], unique=True, postgresql_where=sa.text('ended_at IS NULL'))
-    op.create_table('job_events',
-    sa.Column('job_id', sa.Uuid(as_uuid=False), nullable=False),
-    sa.Column('seq', sa.BigInteger(), nullable=False),
-    sa.Column('fence', sa.BigInteger(), nullable=False),
-    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('kind', sa.Text(), nullable=False),
-    sa.Column('level', sa.Text(), nullable=False),
-    sa.Column('source', sa.Text(), nullable=False),
-    sa.Column('message', sa.Text(), nullable=False),
-    sa.Column('data', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    sa.ForeignKeyConstraint(['job_id'], ['jobs.job_id'], name=op.f('fk_job_events_job_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('job_id', 'seq', name=op.f('pk_job_events'))
-    )
     # ### end Alembic commands ###
     op.execute(FUNCTIONS.read_text())
 
 
 def downgrade() -> None:
     """Go back."""
-    op.execute("DROP FUNCTION jobs_claim, jobs_take_room, jobs_guard, jobs_final, jobs_move_allowed, audit_append_only CASCADE")
+    op.execute("DROP FUNCTION jobs_claim")  # it answers rows of the table
     # ### commands auto generated by Alembic - please adjust! ###
-    op.drop_table('job_events')
     op.drop_index('uq_job_attempts_open', table_name='job_attempts', postgresql_where=sa.text('ended_at IS NULL'))
     op.drop_index('ix_job_attempts_open_worker', table_name='job_attempts', postgresql_where=sa.text('ended_at IS NULL'))
     op.drop_table('job_attempts')
     op.drop_index(op.f('ix_artifacts_job_id'), table_name='artifacts')
     op.drop_table('artifacts')
-    op.drop_index('refresh_tokens_by_user', table_name='refresh_tokens')
-    op.drop_index('refresh_tokens_by_family', table_name='refresh_tokens')
-    op.drop_index('refresh_tokens_by_expiry', table_name='refresh_tokens')
+    op.drop_index('ix_refresh_tokens_user', table_name='refresh_tokens')
+    op.drop_index('ix_refresh_tokens_family', table_name='refresh_tokens')
+    op.drop_index('ix_refresh_tokens_expires', table_name='refresh_tokens')
     op.drop_table('refresh_tokens')
     op.drop_index('ix_jobs_workflow', table_name='jobs', postgresql_where=sa.text('workflow_id IS NOT NULL'))
     op.drop_index('ix_jobs_waiting', table_name='jobs', postgresql_where=sa.text("status IN ('pending','queued','retry')"))
-    op.drop_index('ix_jobs_tags', table_name='jobs', postgresql_using='gin')
-    op.drop_index('ix_jobs_submitted', table_name='jobs')
+    op.drop_index('ix_jobs_tags', table_name='jobs', postgresql_using='gin', postgresql_where=sa.text("tags <> '{}'"))
     op.drop_index('ix_jobs_status', table_name='jobs')
     op.drop_index('ix_jobs_retry_of', table_name='jobs', postgresql_where=sa.text('retry_of_job_id IS NOT NULL'))
     op.drop_index('ix_jobs_owner', table_name='jobs')
-    op.drop_index('ix_jobs_not_followed', table_name='jobs', postgresql_where=sa.text('finished_at IS NOT NULL AND followed_up_at IS NULL'))
     op.drop_index('ix_jobs_not_due', table_name='jobs', postgresql_where=sa.text("status IN ('pending','retry')"))
-    op.drop_index('ix_jobs_lease', table_name='jobs', postgresql_where=sa.text("status = 'running'"))
     op.drop_index('ix_jobs_lane', table_name='jobs', postgresql_where=sa.text("status IN ('pending','queued','retry') AND lane IS NOT NULL"))
     op.drop_index('ix_jobs_free', table_name='jobs', postgresql_where=sa.text("status IN ('pending','queued','retry') AND lane IS NULL"))
-    op.drop_index('ix_jobs_finished', table_name='jobs', postgresql_where=sa.text('finished_at IS NOT NULL'))
     op.drop_index('ix_jobs_agent', table_name='jobs')
     op.drop_table('jobs')
-    op.drop_index('api_keys_by_user', table_name='api_keys')
+    op.drop_index('ix_api_keys_user', table_name='api_keys')
     op.drop_table('api_keys')
     op.drop_index('uq_agent_slots_job', table_name='agent_slots', postgresql_where=sa.text('job_id IS NOT NULL'))
     op.drop_index('ix_agent_slots_free', table_name='agent_slots', postgresql_where=sa.text('job_id IS NULL'))
@@ -399,8 +384,8 @@ def downgrade() -> None:
     op.drop_index('ix_task_history_agent', table_name='task_history')
     op.drop_table('task_history')
     op.drop_table('queues')
-    op.drop_index(op.f('ix_job_history_job_id'), table_name='job_history')
     op.drop_table('job_history')
+    op.drop_table('job_events')
     op.drop_index(op.f('ix_idempotency_keys_created_at'), table_name='idempotency_keys')
     op.drop_table('idempotency_keys')
     op.drop_index('ix_dead_letters_group', table_name='dead_letters')
@@ -413,3 +398,4 @@ def downgrade() -> None:
     op.drop_table('agents')
     op.drop_table('agent_versions')
     # ### end Alembic commands ###
+    op.execute("DROP FUNCTION jobs_take_room, jobs_guard, jobs_final, jobs_move_allowed, audit_append_only")

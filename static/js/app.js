@@ -20,8 +20,12 @@
     return whole + letter + (rest && whole < 10 ? " " + rest + (letter === "m" ? "s" : "m") : "");
   }
   function tick(root = document) {
-    for (const time of $$("time[data-rel]", root)) {
+    for (const time of $$('time[data-rel]:not([data-rel="done"])', root)) {
       const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+      if (time.dataset.rel === "at") {                   // a time of day: in the reader's own zone, once
+        time.textContent = clock(Date.parse(time.dateTime)); time.title = new Date(time.dateTime).toLocaleString(); time.dataset.rel = "done";
+        continue;
+      }
       const words = time.dataset.rel === "for" ? span(Math.max(0, seconds))
         : seconds < -1 ? "in " + span(-seconds) : seconds < 5 ? "just now" : span(seconds) + " ago";
       if (time.textContent !== words) time.textContent = words;
@@ -111,8 +115,6 @@
     const log = region?.dataset?.feed && document.getElementById(region.dataset.feed);
     if (!log) return;
     if ("follow" in log.dataset) { while (log.children.length > 500) log.firstElementChild.remove(); toEnd(log); }
-    const empty = $(".log-empty", log.parentElement);
-    if (empty && log.children.length) empty.hidden = true;
   }
   document.addEventListener("scroll", event => {
     const log = event.target;

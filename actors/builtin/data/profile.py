@@ -31,6 +31,8 @@ _DATES = (
     "%d %b %Y",
     "%b %d, %Y",
 )
+_GREATEST = 1e100
+"""Numbers beyond are taken for text: their sums and squares would overflow."""
 _MAJORITY = 0.9
 """A column has a type if nine of ten of its values have it; the rest is counted as invalid."""
 
@@ -121,7 +123,7 @@ def number(cell: str, *, comma: bool = False) -> float | None:
         value = float(text.replace(".", "").replace(",", "."))
     else:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < _GREATEST else None
 
 
 def quantile(ordered: list[float], share: float) -> float:

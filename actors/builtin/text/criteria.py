@@ -25,8 +25,13 @@ _PRACTICAL = re.compile(
 )
 _CONCLUSION = re.compile(r"\b(?:conclusions?|summary|takeaways?|next steps?|final(?:ly)? thoughts?|wrap(?:ping)? up|in short|"
                          r"in conclusion|to sum up|finally|all in all|the bottom line)\b", re.I)  # fmt: skip
-_ACTION = re.compile(r"\b(?:try|start|begin|sign up|subscribe|download|contact|learn more|get started|book|join|read more|"
-                     r"share|visit|install|write to|tell us|let us know|talk to|pick|choose)\b", re.I)  # fmt: skip
+_ACTION = re.compile(
+    r"(?:^|[.!?:;,\n(]\s*|\b(?:you can|please|and|now|then|why not|today)\s+)"
+    r"(try|start|begin|sign up|subscribe|download|contact|learn more|get started|book|join|read more|"
+    r"share|visit|install|write to|tell us|let us know|talk to|pick|choose)\b",
+    re.I,
+)
+"""Something to do, as an order: at the start of a clause, so that a second try is none."""
 _STOCK = re.compile(r"\b(?:delve|in today's fast-paced world|ever-evolving|game[- ]changer|unlock the (?:power|potential)|"
                     r"seamless(?:ly)?|leverag(?:e|es|ing) synerg\w+|it is important to note|as an ai|cutting-edge|"
                     r"revolutioni[sz]e\w*|tapestry|lorem ipsum|\[insert|TODO|TBD)", re.I)  # fmt: skip

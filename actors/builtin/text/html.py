@@ -13,6 +13,8 @@ warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)
 
 _SILENT = frozenset({"script", "style", "noscript", "template", "svg", "iframe", "object", "select", "head"})
 _FURNITURE = frozenset({"nav", "header", "footer", "aside", "form", "button"})
+_TAG = re.compile("<([^<>]*)(>?)")
+_LONGEST_TAG = 5_000
 _BLOCKS = frozenset(
     "p div section article main li ul ol dl dt dd table tr td th h1 h2 h3 h4 h5 h6 pre blockquote br hr figcaption".split()
 )
@@ -20,7 +22,7 @@ _BLOCKS = frozenset(
 
 def parse(html: str) -> BeautifulSoup:
     """The document as a tree; any text is accepted. The caller bounds the size."""
-    return BeautifulSoup(_without_bombs(html), "html.parser")
+    return BeautifulSoup(_without_bombs(_TAG.sub(_sound_tag, _without_comments(html))), "html.parser")
 
 
 def title_of(soup: BeautifulSoup) -> str:
@@ -53,6 +55,30 @@ def text_of(soup: BeautifulSoup, *, furniture: bool = False) -> str:
         if isinstance(node, Tag) and node.name in _BLOCKS:
             pieces.append("" if node.contents else "\n\n")
     return re.sub(r"[ \t]*\n\s*\n\s*", "\n\n", "".join(pieces)).strip()
+
+
+def _sound_tag(match: re.Match[str]) -> str:
+    """A tag as it is, a lone `<` as text, nothing for an absurdly long tag.
+
+    html.parser takes minutes for a page of open quotes in tags that never end.
+    """
+    inside, end = match.group(1), match.group(2)
+    if not end:
+        return f"&lt;{inside}"
+    return match.group() if len(inside) <= _LONGEST_TAG else " "
+
+
+def _without_comments(html: str) -> str:
+    """The page without comments and declarations that html.parser reads again and again if they stay open."""
+    for start, end in (("<!--", "-->"), ("<![", "]>"), ("<?", ">")):
+        pieces: list[str] = []
+        at = 0
+        while (opened := html.find(start, at)) >= 0:
+            pieces.append(html[at:opened])
+            closed = html.find(end, opened + len(start))
+            at = closed + len(end) if closed >= 0 else len(html)
+        html = "".join([*pieces, html[at:]])
+    return html
 
 
 def _without_bombs(html: str) -> str:

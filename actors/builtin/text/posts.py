@@ -105,27 +105,33 @@ def _fit(sentence: str, room: int, platform: Platform) -> list[str]:
     """The sentence, or pieces of it cut between words, or within a word longer than a post."""
     if length(sentence, platform) <= room:
         return [sentence]
-    pieces = [""]
-    for word in sentence.split(" "):
+    pieces: list[list[str]] = [[]]
+    used = 0  # kept up word by word: counting the whole piece again would take the square of the time
+    for word in filter(None, sentence.split(" ")):
         for bit in [word] if length(word, platform) <= room else _chunks(word, room // 2):
-            longer = f"{pieces[-1]} {bit}".strip()
-            if length(longer, platform) <= room - 1:
-                pieces[-1] = longer
-            else:
-                pieces.append(bit)
-    pieces = [piece for piece in pieces if piece]
-    return [piece + "…" for piece in pieces[:-1]] + pieces[-1:]
+            size = length(bit, platform)
+            if pieces[-1] and used + 1 + size > room - 1:
+                pieces.append([])
+                used = -1
+            used += 1 + size
+            pieces[-1].append(bit)
+    joined = [" ".join(piece) for piece in pieces if piece]
+    return [piece + "…" for piece in joined[:-1]] + joined[-1:]
 
 
 def _pack(bits: list[tuple[str, str]], room: int, platform: Platform) -> list[str]:
     """As many bits in a post as fit."""
-    packed: list[str] = []
+    packed: list[list[str]] = []
+    used = 0
     for gap, bit in bits:
-        if packed and length(packed[-1] + gap + bit, platform) <= room:
-            packed[-1] += gap + bit
+        size = length(bit, platform)
+        if packed and used + len(gap) + size <= room:
+            packed[-1] += [gap, bit]
+            used += len(gap) + size
         else:
-            packed.append(bit)
-    return packed
+            packed.append([bit])
+            used = size
+    return ["".join(post) for post in packed]
 
 
 def _chunks(word: str, size: int) -> list[str]:

@@ -14,7 +14,7 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|cf|fig|no|vol|inc|ltd|co|jr|sr|approx)|\b[A-Z])\.$", re.I
 )
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.M | re.S)
-_LINK = re.compile(r"!?\[([^\]\n]{0,500})\]\([^)\s]{0,2000}(?:\s[^)\n]{0,500})?\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,500})\]\([^()\s]{0,500}(?:\s[^()\n]{0,200})?\)")
 _MARKS = re.compile(
     r"^[ \t]{0,3}(?:#{1,6}[ \t]+|>[ \t]?|[-*+][ \t]+|\d{1,3}[.)][ \t]+)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}",
     re.M,

@@ -14,7 +14,7 @@ from actors.runners.environment import environment
 from actors.runners.order import Limits
 from tests.doubles import RecordingContext
 
-# A child in a session of its own, a daemon made by a double fork, one that ignores TERM, and a patient parent.
+# A child in its own session, a daemon made by a double fork, one that ignores TERM, a patient parent.
 TREE = """
 setsid sleep 300 &
 (setsid sh -c 'sleep 300 & exit 0' &)
@@ -27,20 +27,18 @@ sleep 300
 
 def work_for(config: JSON, parameters: JSON | None = None, **more: Any) -> Work:
     """A work with an idempotency key of its own."""
-    return Work(
-        **{
-            "job_id": str(uuid.uuid4()),
-            "attempt": 1,
-            "agent_id": "sample",
-            "parameters": parameters or {},
-            "config": config,
-            "timeout_seconds": 30.0,
-            "soft_seconds": 25.0,
-            "memory_mb": 512,
-            "idempotency_key": f"{uuid.uuid4()}:1",
-        }
-        | more
-    )
+    usual: dict[str, Any] = {
+        "job_id": str(uuid.uuid4()),
+        "attempt": 1,
+        "agent_id": "sample",
+        "parameters": parameters or {},
+        "config": config,
+        "timeout_seconds": 30.0,
+        "soft_seconds": 25.0,
+        "memory_mb": 512,
+        "idempotency_key": f"{uuid.uuid4()}:1",
+    }
+    return Work(**usual | more)
 
 
 def shell(script: str, context: RecordingContext, work: Work | None = None, **more: Any) -> Ending:

@@ -53,7 +53,9 @@ def test_nobody_gives_a_scope_they_lack() -> None:
     with pytest.raises(Forbidden):
         api_keys.create(principal("viewer"), name="x", scopes=frozenset({"write"}))
     with pytest.raises(Forbidden):
-        api_keys.create(principal("admin", scopes=frozenset({"write"})), name="x", scopes=frozenset({"admin"}))
+        api_keys.create(
+            principal("admin", scopes=frozenset({"write"})), name="x", scopes=frozenset({"admin"})
+        )
 
 
 def test_unknown_empty_and_expired_are_invalid(owner: Principal) -> None:
@@ -92,7 +94,9 @@ def test_an_expired_key_is_nobody(owner: Principal) -> None:
     assert api_keys.recognise(key.text) is None
 
 
-def test_the_key_of_a_disabled_user_is_nobody_and_of_a_demoted_one_shrinks(owner: Principal, key: FreshKey) -> None:
+def test_the_key_of_a_disabled_user_is_nobody_and_of_a_demoted_one_shrinks(
+    owner: Principal, key: FreshKey
+) -> None:
     users.change(owner.user_id, role="viewer", actor="test")
     who = api_keys.recognise(key.text)
     assert who is not None

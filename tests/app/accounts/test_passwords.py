@@ -34,6 +34,10 @@ def test_too_short_and_too_long_are_refused_with_the_field(password: str) -> Non
     assert [pointer for pointer, _ in refused.value.fields] == ["/password"]
 
 
-def test_a_hash_made_with_weaker_figures_is_outdated() -> None:
-    assert passwords.is_outdated(PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1).hash("abc"))
-    assert not passwords.is_outdated(passwords.hashed("correct horse battery"))
+def test_a_hash_made_with_weaker_figures_is_renewed() -> None:
+    weak = PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1).hash("abc")
+    renewed = passwords.renewed("abc", weak)
+
+    assert renewed is not None
+    assert passwords.matches("abc", renewed)
+    assert passwords.renewed("abc", renewed) is None

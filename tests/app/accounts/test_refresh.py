@@ -66,7 +66,9 @@ def test_an_unknown_token_is_refused(login: Session) -> None:
     assert rotated(login.refresh_token)
 
 
-@pytest.mark.parametrize("change", [{"role": "viewer"}, {"password": "another battery"}, {"enabled": False}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"role": "viewer"}, {"password": "another battery"}, {"enabled": False}], ids=str
+)
 def test_whatever_bears_on_access_ends_refresh_and_access_tokens(
     login: Session, user_id: str, change: dict[str, object]
 ) -> None:

@@ -15,7 +15,9 @@ from app.accounts.tokens import Claims
 KEY = "k" * 40
 HOUR = timedelta(hours=1)
 CLAIMS = Claims(
-    user_id="01890000-0000-7000-8000-000000000001", session_id="01890000-0000-7000-8000-000000000002", token_version=3
+    user_id="01890000-0000-7000-8000-000000000001",
+    session_id="01890000-0000-7000-8000-000000000002",
+    token_version=3,
 )
 
 
@@ -74,7 +76,9 @@ def test_a_token_that_is_wrong_in_one_way_is_refused(changes: dict[str, Any]) ->
 
 def test_a_header_that_says_none_over_a_genuine_body_is_refused() -> None:
     _, body, signature = forged().split(".")
-    header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
+    header = (
+        base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
+    )
 
     assert tokens.read(f"{header}.{body}.", keys=(KEY,)) is None
     assert tokens.read(f"{header}.{body}.{signature}", keys=(KEY,)) is None

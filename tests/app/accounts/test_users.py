@@ -147,7 +147,9 @@ class TestInParallel:
 
     @pytest.fixture
     def two_admins(self, app: Flask) -> Iterator[list[str]]:
-        others = [row["user_id"] for row in db.rows("SELECT user_id FROM users WHERE role = 'admin' AND enabled")]
+        others = [
+            row["user_id"] for row in db.rows("SELECT user_id FROM users WHERE role = 'admin' AND enabled")
+        ]
         db.run("UPDATE users SET enabled = false WHERE user_id = ANY(%(ids)s::uuid[])", ids=others)
         made = [str(users.create(f"pair{n}@example.org", None, role="admin")["user_id"]) for n in (1, 2)]
         db.session.commit()

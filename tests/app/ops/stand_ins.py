@@ -13,10 +13,6 @@ import sys
 import threading
 from pathlib import Path
 
-import psycopg2
-
-from tests.services import libpq
-
 
 class Health(http.server.BaseHTTPRequestHandler):
     """Answers every GET with 200."""
@@ -41,7 +37,9 @@ def worker() -> None:
     second = os.fork()
     if second == 0:
         wait_for_end()
-    (Path(os.environ["CALLBOARD_HOME"]) / "second_worker.pid").write_text(str(second))
+    unfinished = Path(os.environ["CALLBOARD_HOME"]) / "second_worker.new"
+    unfinished.write_text(str(second))
+    unfinished.rename(unfinished.with_suffix(".pid"))
     signal.signal(
         signal.SIGTERM, lambda *_: (os.kill(second, signal.SIGTERM), os.waitpid(second, 0), os._exit(0))
     )
@@ -62,8 +60,13 @@ def deaf() -> None:
 
 
 def release() -> None:
-    """Make a table."""
-    with psycopg2.connect(libpq(os.environ["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+    """Make a table. Imports only here: the others are to start at once."""
+    import psycopg2
+
+    with (
+        psycopg2.connect(os.environ["DATABASE_URL"].replace("+psycopg2", "")) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("CREATE TABLE IF NOT EXISTS kept (word text)")
     print("the password is sesame")
 

@@ -54,13 +54,11 @@ class Callboard:
             )
         return self.process
 
-    def start(self) -> float:
-        """Start it and wait for the ready line; returns how many seconds that took."""
-        began = time.monotonic()
+    def start(self) -> None:
+        """Start it and wait for the ready line."""
         self.begin()
         until(lambda: "is ready" in self.said() or self.ended(), 60)
         assert not self.ended(), self.said()
-        return time.monotonic() - began
 
     def said(self) -> str:
         """Its output so far."""
@@ -85,6 +83,12 @@ class Callboard:
     def pid(self, name: str) -> int:
         """What the pid file of `name` says."""
         return int((self.home / "run" / f"{name}.pid").read_text())
+
+    def second_worker(self) -> psutil.Process:
+        """The process that the worker's master has made."""
+        pid_file = self.home / "second_worker.pid"
+        until(pid_file.exists)
+        return psutil.Process(int(pid_file.read_text()))
 
     def alive(self) -> list[psutil.Process]:
         """Every process that was started in this home and lives."""
@@ -159,21 +163,20 @@ def test_a_stop_during_the_start_is_heard(callboard: Callboard) -> None:
     assert "is ready" not in callboard.said()
 
 
-def test_the_second_start_finds_the_data_and_is_quick(callboard: Callboard) -> None:
+def test_the_second_start_finds_the_data(callboard: Callboard) -> None:
     callboard.start()
     write(callboard, "before")
     callboard.stop()
 
-    seconds = callboard.start()
+    callboard.start()
 
     assert read(callboard) == ["before"]
-    assert seconds < 10  # 5 s on a machine that is not busy with other tests
 
 
 def test_after_a_killed_supervisor_the_next_start_cleans_up_and_keeps_the_data(callboard: Callboard) -> None:
     callboard.start()
     write(callboard, "survives")
-    second_worker = psutil.Process(int((callboard.home / "second_worker.pid").read_text()))
+    second_worker = callboard.second_worker()
     before = {callboard.pid(name) for name in NAMES}
 
     callboard.crash()
@@ -198,7 +201,7 @@ def test_a_process_that_dies_is_started_again(callboard: Callboard) -> None:
 
 def test_a_master_that_dies_takes_its_second_process_along(callboard: Callboard) -> None:
     callboard.start()
-    second = psutil.Process(until(lambda: int((callboard.home / "second_worker.pid").read_text() or 0)))
+    second = callboard.second_worker()
 
     os.kill(callboard.pid("worker"), signal.SIGKILL)
 

@@ -1,0 +1,24 @@
+"""Answering 304 to who has it already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flask import request
+
+from app.api.answers import Answer
+
+
+def holds(tag: str) -> bool:
+    """Whether the caller's If-None-Match names `tag`, which is quoted.
+
+    Compression writes its algorithm behind a tag (`"7.ca:gzip"`): it is the same document.
+    """
+    plain = tag.strip('"')
+    return any(known.partition(":")[0] == plain for known in request.if_none_match.as_set(include_weak=True))
+
+
+def answer(tag: str, make: Callable[[], object], headers: Mapping[str, str] | None = None) -> Answer:
+    """304 if the caller holds `tag`, else what `make` makes, with the tag."""
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", **(headers or {})}
+    return Answer(None, 304, headers) if holds(tag) else Answer(make(), headers=headers)

@@ -1,0 +1,245 @@
+"""What the endpoints of jobs take and answer; the names are the documents' (requirements 25.1, 25.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, Field, StringConstraints, model_validator
+
+from app.api.reading import Input
+from app.api.shapes import JSON, Commas, Email, FieldError, Moment, Page, PageQuery, When
+from app.jobs.states import STATUSES, SYNONYMS
+
+Priority = Literal["critical", "high", "normal", "low"]
+Status = Literal["pending", "queued", "running", "retry", "completed", "failed", "cancelled"]
+Level = Literal["debug", "info", "warning", "error"]
+AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+StatusWord = Annotated[str, StringConstraints(pattern=f"^({'|'.join((*STATUSES, *SYNONYMS))})$")]
+
+MOST_AT_ONCE = 100
+FARTHEST_SEQ = 2**53  # what JSON's readers count exactly; no log gets that long
+LONGEST_TIMEOUT_SECONDS = 86_400
+
+
+class JobIn(Input):
+    """What is to be done. `params` and `input_data` are other names of `parameters`."""
+
+    agent_id: AgentId = Field(description="Which agent; `GET /api/v1/agents` lists them.")
+    parameters: JSON = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("parameters", "params", "input_data"),
+        description="What the agent's schema asks for.",
+    )
+    priority: Priority = "normal"
+    task_name: Annotated[str, StringConstraints(max_length=255)] | None = Field(
+        None, description="A name for people."
+    )
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
+    run_at: Moment | None = Field(None, description="Not before; at most a year ahead. Left out: now.")
+    timeout: int | None = Field(
+        None, ge=1, le=LONGEST_TIMEOUT_SECONDS, description="Seconds; left out: the agent's."
+    )
+    max_retries: int | None = Field(
+        None, ge=0, le=10, description="After the first attempt; left out: the agent's."
+    )
+    retry_strategy: Literal["exponential", "linear", "fixed"] | None = None
+    notify_on_completion: bool = False
+    notification_email: Email | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_once(cls, given: Any) -> Any:
+        """Refuse two names of one field: which one was meant?"""
+        if (
+            isinstance(given, dict)
+            and sum(name in given for name in ("parameters", "params", "input_data")) > 1
+        ):
+            msg = "parameters, params and input_data are the same; send one of them"
+            raise ValueError(msg)
+        return given
+
+
+class JobAccepted(BaseModel):
+    """A job that was accepted: durable from now on."""
+
+    job_id: str
+    task_id: str
+    status: Status
+    priority: Priority
+    submitted_at: When
+    scheduled_for: When | None = Field(description="Set if it is not due yet.")
+    queue_position: int | None
+    estimated_wait_time_seconds: int | None = Field(description="null: unknown.")
+    retry_of_job_id: str | None = None
+    links: dict[str, str]
+
+
+class PollHint(BaseModel):
+    """When to ask again."""
+
+    next_after_ms: int | None = Field(description="null: nothing will ever change again.")
+    terminal: bool
+
+
+class JobBrief(BaseModel):
+    """A job in a list: the status document's names, fewer of them."""
+
+    job_id: str
+    task_id: str
+    agent_id: str
+    task_name: str | None
+    status: Status
+    status_reason: str | None
+    priority: Priority
+    pool: str
+    progress: int = Field(ge=0, le=100)
+    stage: str | None
+    current_step: str | None
+    submitted_at: When
+    submitted_by: str
+    started_at: When | None
+    completed_at: When | None
+    cancelled_at: When | None
+    duration_seconds: float | None
+    attempt: int
+    retry_count: int
+    max_retries: int
+    next_retry_at: When | None
+    scheduled_for: When | None
+    cancel_requested: bool
+    dead_lettered: bool
+    tags: list[str]
+    version: int = Field(description="Grows whenever the job changes.")
+    error: JSON | None = None
+    actions: list[str] = Field(description="What you may do with it now.")
+
+
+class LogLine(BaseModel):
+    """One thing the job said."""
+
+    seq: int = Field(description="Without gaps, from 1.")
+    at: When
+    attempt: int
+    kind: str
+    level: Level
+    source: str
+    message: str
+    data: JSON | None
+
+
+class JobOut(JobBrief):
+    """The status document: the same from every endpoint that speaks of one job."""
+
+    agent_version: str | None
+    message: str | None = Field(description="The same as current_step.")
+    queued_at: When | None
+    updated_at: When
+    lost_count: int = Field(description="Attempts whose worker died; they cost no retry.")
+    released_count: int = Field(
+        description="Attempts handed back at a worker's shutdown; they cost no retry."
+    )
+    worker_id: str | None
+    process_id: int | None
+    usage: JSON
+    retry_of_job_id: str | None
+    workflow_id: str | None
+    step_id: str | None
+    correlation_id: str | None
+    log_cursor: int
+    queue_position: int | None
+    estimated_wait_time_seconds: int | None
+    estimated_completion: When | None
+    timestamp: When
+    poll: PollHint
+    links: dict[str, str]
+    parameters: JSON | None = Field(None, description="Only for the owner and admins, as are the following.")
+    result: JSON | None = None
+    stack_trace: str | None = None
+    options: JSON | None = None
+    notify: JSON | None = None
+    logs: list[LogLine] | None = None
+
+
+class JobsQuery(PageQuery):
+    """Which jobs."""
+
+    agent_id: AgentId | None = None
+    status: Annotated[list[StatusWord], Commas] = Field(default_factory=list, description="One or several.")
+    priority: Priority | None = None
+    since: Moment | None = Field(None, description="Submitted at or after.")
+    until: Moment | None = Field(None, description="Submitted before.")
+    tag: Tag | None = None
+    q: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="In the name, the agent, the error, or the beginning of the id."
+    )
+    pool: Literal["marketing", "testing", "engineering", "general"] | None = None
+    cursor: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="`next_cursor` of the page before; costs the same at any depth."
+    )
+
+
+class JobsOut(Page):
+    """A page of jobs, newest first; `tasks` is the same list under the documents' name."""
+
+    jobs: list[JobBrief]
+    tasks: list[JobBrief]
+    next_cursor: str | None
+
+
+class CancelledOut(BaseModel):
+    """A job that is cancelled, or will be as soon as its worker hears of it."""
+
+    job_id: str
+    task_id: str
+    status: Status
+    cancel_requested: bool
+    cancelled_at: When | None
+
+
+class PriorityIn(Input):
+    """How urgent the job is from now on."""
+
+    priority: Priority
+
+
+class PriorityOut(BaseModel):
+    """A job with its new priority."""
+
+    job_id: str
+    task_id: str
+    status: Status
+    priority: Priority
+
+
+class RetryIn(Input):
+    """What is to be different the next time."""
+
+    priority: Priority | None = None
+    parameters: JSON | None = Field(None, description="Replace the old ones as a whole.")
+
+
+class ItemError(BaseModel):
+    """Why one of several was refused."""
+
+    code: str
+    message: str
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+class BulkItem(BaseModel):
+    """What became of one of several submissions."""
+
+    index: int
+    job_id: str | None = None
+    task_id: str | None = None
+    status: Status | None = None
+    error: ItemError | None = None
+
+
+class BulkOut(BaseModel):
+    """What became of each, in the order they were sent."""
+
+    results: list[BulkItem]
+    accepted: int
+    rejected: int

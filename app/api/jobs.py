@@ -1,0 +1,239 @@
+"""Jobs: submit one or many, list, look at one, cancel, hurry, run again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
+
+from app.accounts.permissions import own_only
+from app.api import conditional, cursors
+from app.api.answers import Answer
+from app.api.auth import current_principal
+from app.api.glue import op
+from app.api.job_shapes import (
+    MOST_AT_ONCE,
+    BulkOut,
+    CancelledOut,
+    JobAccepted,
+    JobIn,
+    JobOut,
+    JobsOut,
+    JobsQuery,
+    PriorityIn,
+    PriorityOut,
+    RetryIn,
+)
+from app.api.ownership import demand_job
+from app.api.pace import pace
+from app.api.reading import Input, pointers
+from app.api.request_id import current as current_request_id
+from app.api.shapes import JSON
+from app.db import Row
+from app.errors import CallboardError, Invalid
+from app.jobs import document, intake, lifecycle, queries, stats
+from app.jobs.intake import Wish
+from app.jobs.lifecycle import Order
+from app.jobs.states import Priority, Status, parse_status
+
+
+class BulkIn(Input):
+    """Up to 100 submissions; each is accepted or refused by itself."""
+
+    tasks: Annotated[
+        list[JSON],
+        Field(min_length=1, max_length=MOST_AT_ONCE, validation_alias=AliasChoices("tasks", "jobs")),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MOST_AT_ONCE,
+                "items": {"type": "object"},
+                "title": "Tasks",
+            }
+        ),
+    ]
+
+
+@op("POST", "/api/v1/jobs", verb="submit_task", out=JobAccepted, status=201, idempotent=True)
+def submit_job(body: JobIn) -> Answer:
+    """Submit a job; when this answers, the job is durable."""
+    return _accepted(lifecycle.submit(intake.order(_wish(body))))
+
+
+@op(
+    "POST",
+    "/api/v1/jobs/bulk",
+    verb="submit_task",
+    out=BulkOut,
+    status=201,
+    also={207: BulkOut},
+    idempotent=True,
+)
+def submit_jobs(body: BulkIn) -> Answer:
+    """Submit up to 100 jobs; 207 if some were refused, with the reason at their index."""
+    judged = [_judged(item) for item in body.tasks]
+    rows = iter(lifecycle.submit_many([each for each in judged if isinstance(each, Order)]))
+    results = [
+        {"index": n} | (_said(next(rows)) if isinstance(each, Order) else each)
+        for n, each in enumerate(judged)
+    ]
+    refused = sum("error" in result for result in results)
+    answer = {"results": results, "accepted": len(results) - refused, "rejected": refused}
+    return Answer(answer, status=207 if refused else 201)
+
+
+@op("GET", "/api/v1/jobs", verb="view_task", out=JobsOut)
+def list_jobs(query: JobsQuery) -> dict[str, Any]:
+    """List jobs, newest first: your own, or all for admins and viewers."""
+    who = current_principal()
+    chosen = _filter(query, own_only(who, "view_task"))
+    before = cursors.read(query.cursor) if query.cursor else None
+    rows = queries.page(chosen, before=before, limit=query.limit, offset=query.offset)
+    shown = [document.brief(row, who) for row in rows]
+    return {
+        "jobs": shown,
+        "tasks": shown,
+        "total": queries.count(chosen),
+        "limit": query.limit,
+        "offset": query.offset,
+        "next_cursor": cursors.after(rows, query.limit, "submitted_at", "job_id"),
+    }
+
+
+@op("GET", "/api/v1/jobs/<job_id>", verb="view_task", out=JobOut, errors=(404,), conditional=True)
+def get_job(job_id: UUID) -> Answer:
+    """Show a job with everything you may see of it."""
+    who = current_principal()
+    row = queries.get(demand_job(job_id, "view_task"), full=True)
+    tag = document.etag(row, who, "full")
+    return conditional.answer(tag, lambda: document.document(row, who, pace()))
+
+
+@op(
+    "DELETE",
+    "/api/v1/jobs/<job_id>",
+    verb="cancel_task",
+    out=CancelledOut,
+    also={202: CancelledOut},
+    errors=(404, 409),
+)
+def cancel_job(job_id: UUID) -> Answer:
+    """Cancel a job: a waiting one at once (200), a running one within seconds (202)."""
+    return _cancelled(job_id)
+
+
+@op(
+    "POST",
+    "/api/v1/jobs/<job_id>/cancel",
+    verb="cancel_task",
+    out=CancelledOut,
+    also={202: CancelledOut},
+    errors=(404, 409),
+)
+def cancel_job_by_post(job_id: UUID) -> Answer:
+    """The same as DELETE, for forms."""
+    return _cancelled(job_id)
+
+
+@op("PATCH", "/api/v1/jobs/<job_id>", verb="change_priority", out=PriorityOut, errors=(404, 409))
+def change_job_priority(job_id: UUID, body: PriorityIn) -> dict[str, Any]:
+    """Make a waiting job more or less urgent."""
+    demand_job(job_id, "change_priority")
+    row = lifecycle.change_priority(str(job_id), Priority.named(body.priority))
+    return {
+        "job_id": row["job_id"],
+        "task_id": row["job_id"],
+        "status": row["status"],
+        "priority": body.priority,
+    }
+
+
+@op(
+    "POST",
+    "/api/v1/jobs/<job_id>/retry",
+    verb="retry_task",
+    out=JobAccepted,
+    status=201,
+    errors=(404,),
+    idempotent=True,
+)
+def retry_job(job_id: UUID, body: RetryIn | None) -> Answer:
+    """Run a finished job again, as a new job that names the old one."""
+    demand_job(job_id, "retry_task")
+    changes = body.model_dump() if body else {}
+    row = intake.again(str(job_id), by=current_principal().user_id, **changes)
+    return _accepted(row, retry_of=str(job_id))
+
+
+def _wish(body: JobIn) -> Wish:
+    notify = (
+        {"email": body.notification_email} if body.notify_on_completion or body.notification_email else None
+    )
+    plain = body.model_dump(exclude={"tags", "notify_on_completion", "notification_email"})
+    return Wish(
+        **plain,
+        tags=tuple(body.tags),
+        notify=notify,
+        submitted_by=current_principal().user_id,
+        correlation_id=current_request_id(),
+    )
+
+
+def _judged(item: JSON) -> Order | dict[str, Any]:
+    """One submission of many as an order, or why it is refused."""
+    try:
+        return intake.order(_wish(JobIn.model_validate_json(orjson.dumps(item), strict=True)))
+    except ValidationError as error:
+        return _refusal(Invalid("The submission does not fit.", pointers(error)))
+    except CallboardError as error:
+        return _refusal(error)
+
+
+def _refusal(error: CallboardError) -> dict[str, Any]:
+    fields = error.fields if isinstance(error, Invalid) else []
+    errors = [{"pointer": pointer, "message": message} for pointer, message in fields]
+    return {"error": {"code": error.code, "message": error.message, "errors": errors}}
+
+
+def _said(row: Row) -> dict[str, Any]:
+    return {"job_id": row["job_id"], "task_id": row["job_id"], "status": row["status"]}
+
+
+def _accepted(row: Row, retry_of: str | None = None) -> Answer:
+    links = document.links(row["job_id"])
+    position = queries.queue_position(row)
+    body = _said(row) | {
+        "priority": Priority(row["priority_rank"]).word,
+        "submitted_at": row["submitted_at"],
+        "scheduled_for": row["run_at"] if row["status"] == Status.PENDING else None,
+        "queue_position": position,
+        "estimated_wait_time_seconds": stats.estimated_wait_seconds(row["priority_rank"], position),
+        "retry_of_job_id": retry_of,
+        "links": links,
+    }
+    return Answer(body, headers={"Location": links["self"]})
+
+
+def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
+    return queries.Filter(
+        owner=owner,
+        agent_id=query.agent_id and query.agent_id.lower().replace("_", "-"),
+        statuses=tuple(parse_status(word) for word in query.status),
+        priority_rank=None if query.priority is None else int(Priority.named(query.priority)),
+        since=query.since,
+        until=query.until,
+        tag=query.tag,
+        text=query.q,
+        pool=query.pool,
+    )
+
+
+def _cancelled(job_id: UUID) -> Answer:
+    demand_job(job_id, "cancel_task")
+    row = lifecycle.cancel(str(job_id))
+    running = row["status"] == Status.RUNNING
+    body = _said(row) | {"cancel_requested": True, "cancelled_at": row["finished_at"]}
+    return Answer(body, status=202 if running else 200)

@@ -1,0 +1,201 @@
+"""Every operation × every kind of caller; an operation without a line here fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.api import ALIASES
+from app.api.glue import OPERATIONS
+from app.db import db
+from app.workers import fleet
+from tests.app.api import world
+from tests.app.api.calling import Caller
+from tests.app.api.conftest import PASSWORD
+
+# What `other` may not see does not exist for them (404); what a role lacks is forbidden (403).
+# operation: (path, body), what nobody, viewer, other, owner and admin get
+MATRIX: dict[str, tuple[str, Any, str]] = {
+    "submit_job": ("/api/v1/jobs", {"agent_id": "test-echo"}, "401 403 201 201 201"),
+    "submit_jobs": ("/api/v1/jobs/bulk", {"tasks": [{"agent_id": "test-echo"}]}, "401 403 201 201 201"),
+    "list_jobs": ("/api/v1/jobs", None, "401 200 200 200 200"),
+    "get_job": ("/api/v1/jobs/{queued}", None, "401 200 404 200 200"),
+    "cancel_job": ("/api/v1/jobs/{queued}", None, "401 403 404 200 200"),
+    "cancel_job_by_post": ("/api/v1/jobs/{queued}/cancel", None, "401 403 404 200 200"),
+    "change_job_priority": ("/api/v1/jobs/{queued}", {"priority": "high"}, "401 403 404 200 200"),
+    "retry_job": ("/api/v1/jobs/{failed}/retry", None, "401 403 404 201 201"),
+    "get_job_status": ("/api/v1/jobs/{queued}/status", None, "401 200 404 200 200"),
+    "get_job_statuses": ("/api/v1/jobs/status?ids={queued}", None, "401 200 200 200 200"),
+    "get_job_logs": ("/api/v1/jobs/{queued}/logs", None, "401 403 404 200 200"),
+    "get_job_events": ("/api/v1/jobs/{queued}/events", None, "401 403 404 200 200"),
+    "get_job_history": ("/api/v1/jobs/{queued}/history", None, "401 200 404 200 200"),
+    "get_job_attempts": ("/api/v1/jobs/{queued}/attempts", None, "401 403 404 200 200"),
+    "explain_job": ("/api/v1/jobs/{queued}/explain", None, "401 200 404 200 200"),
+    "list_artifacts": ("/api/v1/jobs/{queued}/artifacts", None, "401 403 404 200 200"),
+    "download_artifact": ("/api/v1/artifacts/{artifact}", None, "401 403 404 200 200"),
+    "list_dead_letters": ("/api/v1/dlq/tasks", None, "401 403 403 403 200"),
+    "get_dead_letter": ("/api/v1/dlq/tasks/{letter}", None, "401 403 403 403 200"),
+    "resubmit_dead_letter": ("/api/v1/dlq/tasks/{letter}/resubmit", None, "401 403 403 403 200"),
+    "list_dead_letter_groups": ("/api/v1/dlq/groups", None, "401 403 403 403 200"),
+    "resubmit_group": ("/api/v1/dlq/groups/x/resubmit", None, "401 403 403 403 200"),
+    "list_agents": ("/api/v1/agents", None, "401 200 200 200 200"),
+    "get_agent": ("/api/v1/agents/test-echo", None, "401 200 200 200 200"),
+    "configure_agent": ("/api/v1/agents/test-echo", {"enabled": True}, "401 403 403 403 200"),
+    "get_agent_schema": ("/api/v1/agents/test-echo/schema", None, "401 200 200 200 200"),
+    "get_agent_health": ("/api/v1/agents/test-echo/health", None, "401 200 200 200 200"),
+    "get_agent_docs": ("/api/v1/agents/test-echo/docs", None, "401 200 200 200 200"),
+    "list_queues": ("/api/v1/queues", None, "401 200 200 200 200"),
+    "get_queue_stats": ("/api/v1/queues/stats", None, "401 200 200 200 200"),
+    "get_scaling": ("/api/v1/scaling", None, "401 200 200 200 200"),
+    "list_workers": ("/api/v1/workers", None, "401 200 200 200 200"),
+    "login": (
+        "/api/v1/auth/login", {"email": "owner@example.org", "password": PASSWORD}, "200 200 200 200 200",
+    ),
+    "refresh_tokens": ("/api/v1/auth/refresh", {"refresh_token": "unknown"}, "401 401 401 401 401"),
+    "logout": ("/api/v1/auth/logout", None, "401 204 204 204 204"),
+    "change_password": (
+        "/api/v1/auth/password", {"current_password": "wrong", "new_password": PASSWORD}, "401 422 422 422 422",
+    ),
+    "me": ("/api/v1/me", None, "401 200 200 200 200"),
+    "list_api_keys": ("/api/v1/api-keys", None, "401 403 200 200 200"),
+    "create_api_key": ("/api/v1/api-keys", {"name": "x"}, "401 403 201 201 201"),
+    "get_api_key": ("/api/v1/api-keys/{key}", None, "401 403 404 200 200"),
+    "revoke_api_key": ("/api/v1/api-keys/{key}", None, "401 403 404 200 200"),
+    "list_users": ("/api/v1/users", None, "401 403 403 403 200"),
+    "create_user": ("/api/v1/users", {"email": "{fresh}@example.org"}, "401 403 403 403 201"),
+    "get_user": ("/api/v1/users/{user}", None, "401 403 403 403 200"),
+    "change_user": ("/api/v1/users/{user}", {"name": "x"}, "401 403 403 403 200"),
+    "alive": ("/healthz", None, "200 200 200 200 200"),
+    "get_health": ("/api/health", None, "200 200 200 200 200"),
+    "get_database_health": ("/api/health/db", None, "200 200 200 200 200"),
+    "get_redis_health": ("/api/health/redis", None, "200 200 200 200 200"),
+    "get_worker_health": ("/api/health/workers", None, "200 200 200 200 200"),
+    "get_polling_health": ("/api/health/polling", None, "200 200 200 200 200"),
+    "get_metrics": ("/api/metrics", None, "401 200 200 200 200"),
+    "get_prometheus_metrics": ("/metrics", None, "401 200 200 200 200"),
+    "openapi_document": ("/api/openapi.json", None, "200 200 200 200 200"),
+}  # fmt: skip
+
+# A viewer's key has the scope read only, and managing keys is a write: 403. Who signed in may (test_api_keys.py).
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_each_caller_gets_what_their_role_allows(
+    operation: Any, app: Flask, nobody: Caller, viewer: Caller, other: Caller, owner: Caller, admin: Caller
+) -> None:
+    path, body, expected = MATRIX[operation.name]
+    got = []
+    for caller in (nobody, viewer, other, owner, admin):
+        place = _place(path, owner, app)
+        more = {} if body is None else {"json": _fill(body, {"fresh": f"u{len(got)}"})}
+        got.append(str(caller.call(operation.method, place, **more).status_code))
+
+    assert " ".join(got) == expected
+
+
+def _place(path: str, owner: Caller, app: Flask) -> str:
+    makers = {
+        "queued": lambda: world.submitted(owner.id),
+        "failed": lambda: world.failed(owner.id),
+        "letter": lambda: world.letter(owner.id),
+        "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
+        "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
+        "user": lambda: owner.id,
+    }
+    for word, make in makers.items():
+        if "{" + word + "}" in path:
+            path = path.replace("{" + word + "}", make())
+    return path
+
+
+def _fill(body: Any, words: dict[str, str]) -> Any:
+    if isinstance(body, dict):
+        return {name: _fill(value, words) for name, value in body.items()}
+    return body.format(**words) if isinstance(body, str) else body
+
+
+def test_every_operation_has_its_line_and_every_line_its_operation() -> None:
+    assert set(MATRIX) == {operation.name for operation in OPERATIONS}
+
+
+def test_every_route_below_the_api_is_an_operation(app: Flask) -> None:
+    known = {
+        path
+        for operation in OPERATIONS
+        for path in (operation.path, *ALIASES[operation.method, operation.path])
+    }
+    ours = {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/api")}
+
+    assert ours <= known
+
+
+def test_only_these_need_no_token() -> None:
+    assert {operation.name for operation in OPERATIONS if operation.verb is None} == {
+        "login", "refresh_tokens", "openapi_document", "alive",
+        "get_health", "get_database_health", "get_redis_health", "get_worker_health", "get_polling_health",
+    }  # fmt: skip
+
+
+def test_what_others_own_looks_exactly_like_what_is_not_there(other: Caller, owner: Caller) -> None:
+    theirs, nothing = world.submitted(owner.id), "01890000-0000-7000-8000-000000000000"
+
+    for tail in ("", "/status", "/logs", "/history", "/explain", "/artifacts"):
+        answers = [other.get(f"/api/v1/jobs/{job_id}{tail}").json for job_id in (theirs, nothing)]
+        told = [
+            answer["detail"].replace(job_id, "ID")
+            for answer, job_id in zip(answers, (theirs, nothing), strict=True)
+        ]  # type: ignore[index]
+        assert told[0] == told[1]
+
+
+def test_lists_hold_only_what_the_caller_may_see(
+    owner: Caller, other: Caller, viewer: Caller, admin: Caller
+) -> None:
+    mine = world.submitted(owner.id)
+
+    lists = [caller.get("/api/v1/jobs").json["jobs"] for caller in (owner, other, viewer, admin)]  # type: ignore[index]
+    assert [[job["job_id"] for job in jobs] for jobs in lists] == [[mine], [], [mine], [mine]]
+    batch = other.get(f"/api/v1/jobs/status?ids={mine}").json
+    assert batch is not None
+    assert (batch["jobs"], batch["not_found"]) == ([], [mine])
+
+
+def test_viewers_see_the_status_and_nothing_of_the_content(owner: Caller, viewer: Caller) -> None:
+    done, broken = world.completed(owner.id), world.failed(owner.id, "secret words")
+
+    for job_id in (done, broken):
+        for path in (f"/api/v1/jobs/{job_id}", f"/api/v1/jobs/{job_id}/status?logs=10"):
+            text = viewer.get(path).get_data(as_text=True)
+            assert "hello" not in text
+            assert '"result"' not in text
+            assert "secret words" not in text
+            assert "Traceback" not in text
+    assert "secret words" not in viewer.get("/api/v1/jobs").get_data(as_text=True)
+
+
+def test_others_running_jobs_are_numbers_only(owner: Caller, other: Caller) -> None:
+    with db.transaction():
+        fleet.register(world.WORKER, hostname="h", process_id=1, pools=("general",), threads=4, release="t")
+    claim = world.running(owner.id)
+
+    mine, theirs = (caller.get("/api/v1/workers").json["workers"][0] for caller in (owner, other))  # type: ignore[index]
+    assert (mine["busy"], [job["job_id"] for job in mine["jobs"]]) == (1, [claim.job_id])
+    assert (theirs["busy"], theirs["jobs"]) == (1, [])
+
+
+def test_a_read_key_of_an_admin_changes_nothing(make_caller: Any) -> None:
+    reader = make_caller("reader", "admin", scopes=frozenset({"read"}))
+
+    assert reader.get("/api/v1/jobs").status_code == 200
+    assert reader.post("/api/v1/jobs", json={"agent_id": "test-echo"}).status_code == 403
+    assert reader.get("/api/v1/dlq/tasks").status_code == 403
+
+
+def test_cookies_open_nothing(app: Flask, owner: Caller) -> None:
+    client = app.test_client()
+    for name in ("session", "callboard", "access_token", "Authorization"):
+        client.set_cookie(name, owner.key or "")
+
+    assert client.get("/api/v1/me").status_code == 401

@@ -1,0 +1,78 @@
+"""What tests of the API look at: jobs in every state, of any owner, made by the rooms' own verbs."""
+
+from __future__ import annotations
+
+from app import clock
+from app.db import db
+from app.errors import PermanentError
+from app.jobs import artifacts, claims, dead_letters, intake, lifecycle
+from app.jobs.artifacts import Store
+from app.jobs.claims import Claim
+from app.jobs.intake import Wish
+from app.jobs.states import Reason
+from app.jobs.timeline import Line, Report, write
+from app.settings import POOLS
+
+WORKER = "test-worker"
+
+
+def submitted(owner: str, agent_id: str = "test-echo", **wish: object) -> str:
+    """A waiting job."""
+    with db.transaction():
+        order = intake.order(
+            Wish(agent_id=agent_id, parameters={"text": "hello"}, submitted_by=owner, **wish)
+        )  # type: ignore[arg-type]
+        return str(lifecycle.submit(order)["job_id"])
+
+
+def running(owner: str, **wish: object) -> Claim:
+    """A job in a worker's hands."""
+    job_id = submitted(owner, priority="critical", **wish)
+    while True:
+        with db.transaction():
+            (claim,) = claims.claim_next(WORKER, POOLS, lease_seconds=60)
+        if claim.job_id == job_id:
+            return claim
+
+
+def completed(owner: str, **wish: object) -> str:
+    """A job with a result."""
+    claim = running(owner, **wish)
+    with db.transaction():
+        lifecycle.complete(claim, {"answer": 42})
+    return claim.job_id
+
+
+def failed(owner: str, message: str = "it is broken", **wish: object) -> str:
+    """A job in the dead letters."""
+    claim = running(owner, **wish)
+    with db.transaction():
+        lifecycle.fail(claim, PermanentError(message), Reason.PERMANENT, "Traceback: here")
+    return claim.job_id
+
+
+def letter(owner: str, **wish: object) -> str:
+    """A dead letter's own id."""
+    job_id = failed(owner, **wish)
+    with db.quick():
+        return str(dead_letters.get(job_id)["dlq_id"])
+
+
+def said(claim: Claim, *messages: str, level: str = "info") -> None:
+    """Log lines of a running job."""
+    lines = [Line(at=clock.now(), kind="log", level=level, source="agent", message=text) for text in messages]
+    with db.transaction():
+        assert write(
+            Report(job_id=claim.job_id, fence=claim.fence, lease_id=claim.lease_id, lines=lines, progress=30)
+        )
+
+
+def artifact(
+    owner: str, store: str, *, name: str = "report.html", content: bytes = b"<script>1</script>"
+) -> str:
+    """A file that a job left."""
+    claim = running(owner)
+    row = Store(store).keep(claim.job_id, claim.fence, name, content, None)
+    with db.transaction():
+        artifacts.record(row)
+    return str(row["artifact_id"])

@@ -1,0 +1,128 @@
+"""Callboard in this process, on the xdist worker's own database: settings, the app, its client, the quick way.
+
+    settings   as a deployment would set them, but for the tests' servers and a folder of its own
+    app        one for the session; `client` speaks to it
+    quick      `db.quick()` works, nothing is left of other tests, the agents of tests/agents are installed
+    bells      every ring since, as (pool, times), instead of a broker
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from app import create_app
+from app.agents import registry
+from app.agents.definition import read_folder
+from app.db import db, make_engine
+from app.jobs import dispatch, stats
+from app.jobs.artifacts import Store
+from app.settings import Settings
+from tests.rig import REDIS_DATABASES
+
+AGENTS = Path(__file__).parent / "agents"
+
+# Children first. The agents of tests/agents, the pools and the row of the sweeps stay.
+_CLEAN = """
+    SET LOCAL callboard.retention = 'on';
+    DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
+    DELETE FROM job_history; DELETE FROM task_history; DELETE FROM jobs; DELETE FROM idempotency_keys;
+    DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
+    DELETE FROM agents WHERE source <> 'tests';
+    DELETE FROM agent_versions v WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = v.agent_id);
+    UPDATE agent_slots SET job_id = NULL WHERE job_id IS NOT NULL;
+    UPDATE agent_rates SET tokens = burst, refilled_at = now();
+    UPDATE queues SET paused = false, paused_until = NULL, pause_reason = NULL, paused_by = NULL WHERE paused;
+    UPDATE upkeep SET last_tick_at = now(), healthy_since = now() - interval '1 hour';
+"""
+
+_AGENTS_NOW = """
+    SELECT string_agg(concat_ws(':', agent_id, version, enabled, max_concurrent_tasks, rate_limit, pool), ' ' ORDER BY agent_id)
+    FROM agents"""
+_agents_as_installed: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def settings(
+    database_url: str, rig: dict[str, str], worker_number: int, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    """Settings for everything in this process; no limits of requests. The fixture `redis_url` empties this broker."""
+    return Settings(
+        DATABASE_URL=database_url,
+        REDIS_URL=f"{rig['REDIS_URL'].partition('?')[0]}?db={worker_number % REDIS_DATABASES}",
+        CALLBOARD_HOME=tmp_path_factory.mktemp("home"),
+        CALLBOARD_ENV="test",
+        SECRET_KEY="a key that only the tests know, long enough",
+        RATE_LIMIT_PER_MINUTE=0,
+        RATE_LIMIT_PER_HOUR=0,
+        RATE_LIMIT_BURST_PER_SECOND=0,
+        POLL_LIMIT_PER_MINUTE=0,
+        AGENT_FOLDERS=str(AGENTS),
+        WORKER_THREADS=4,
+        LOG_FORMAT="console",
+    )
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Iterator[Flask]:
+    """The web process of this session."""
+    made = create_app(settings)
+    yield made
+    with made.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser without cookies."""
+    return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def engine(database_url: str) -> Iterator[Engine]:
+    """Connections to the worker's database, apart from the app's; enough for a test with many threads."""
+    made = make_engine(database_url, pool_size=20, max_overflow=30, name="callboard-tests")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def quick(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A clean database behind `db.quick()` and `db.transaction()`; nobody is rung."""
+    db.open(engine)
+    monkeypatch.setattr(dispatch, "_ring", lambda _pool, _times: None)
+    with db.transaction():
+        db.run(_CLEAN)
+        if db.value(_AGENTS_NOW) != _agents_as_installed.get(str(engine.url), ""):
+            install_test_agents()
+            _agents_as_installed[str(engine.url)] = db.value(_AGENTS_NOW)
+    registry.forget()
+    stats._queues.forget()
+    return engine
+
+
+def install_test_agents() -> None:
+    """Put tests/agents into the registry, as those that outlive a test."""
+    for definition in read_folder(AGENTS):
+        registry.install(definition, "tests")
+        registry.set_limits(definition.agent_id, definition.ours.max_concurrent, definition.ours.rate_limit)
+        registry.enable(definition.agent_id, enabled=True)
+
+
+@pytest.fixture
+def bells(quick: Engine, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What would have been rung, in order."""
+    rung: list[tuple[str, int]] = []
+    monkeypatch.setattr(dispatch, "_ring", lambda pool, times: rung.append((pool, times)))
+    return rung
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An artifact store in a folder of this test; at most 1,000 bytes a file."""
+    return Store(f"file://{tmp_path}/artifacts", max_bytes=1000)
