@@ -43,7 +43,9 @@ class Bell(RedisBroker):
 
     def __init__(self, client: redis.Redis, middleware: list[dramatiq.Middleware]) -> None:
         """A dead process' bells are cleared after 60 s at the latest; they mean nothing anyway."""
-        super().__init__(client=client, namespace=NAMESPACE, middleware=middleware, maintenance_chance=20_000)
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=client, namespace=NAMESPACE, middleware=middleware, maintenance_chance=20_000
+        )
 
     @property
     def consumer_class(self) -> type[_RedisConsumer]:
@@ -63,18 +65,18 @@ class Listener(_RedisConsumer):
 
     def __init__(self, broker: Bell, queue_name: str, prefetch: int, timeout: int) -> None:
         """`timeout` 0 makes the inherited look return at once; waiting is ours."""
-        super().__init__(broker, queue_name, prefetch, 0)
+        super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> Any:
         """The next message, or None after a while without one."""
         try:
-            message = super().__next__()
+            message = super().__next__()  # type: ignore[no-untyped-call]
             if message is None:
                 self._listen()
         except redis.TimeoutError as slow:  # no ConnectionError for redis-py, and "unexpected" for Dramatiq
-            raise ConnectionClosed(slow) from None
+            raise ConnectionClosed(slow) from None  # type: ignore[no-untyped-call]
         except redis.ConnectionError as away:
-            raise ConnectionClosed(away) from None
+            raise ConnectionClosed(away) from None  # type: ignore[no-untyped-call]
         return message
 
     def _listen(self) -> None:

@@ -128,9 +128,9 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         trace = str(error.details.get("traceback") or traceback.format_exc())
         raise AttemptFailed(post, claim, definition, error, trace) from error
     except Exception as unexpected:
-        error = TemporaryError(str(unexpected)[:2000] or type(unexpected).__name__,
-                               details={"type": type(unexpected).__name__})  # fmt: skip
-        raise AttemptFailed(post, claim, definition, error, traceback.format_exc()) from unexpected
+        kind = type(unexpected).__name__
+        failure = TemporaryError(str(unexpected)[:2000] or kind, details={"type": kind})
+        raise AttemptFailed(post, claim, definition, failure, traceback.format_exc()) from unexpected
 
 
 def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:

@@ -133,7 +133,7 @@ class Database(SQLAlchemy):
             self.session.info.setdefault("after_commit", []).append(do)
 
     def _cursor(self) -> psycopg2.extensions.cursor:
-        connection = getattr(self._here, "connection", None)
+        connection: Any = getattr(self._here, "connection", None)
         if connection is None:
             connection = self.session.connection().connection.driver_connection
         return connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)  # type: ignore[no-any-return]

@@ -173,4 +173,4 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """Read the environment; raises pydantic's ValidationError with each wrong variable by name."""
-    return Settings()  # type: ignore[call-arg]
+    return Settings()

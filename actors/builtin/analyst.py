@@ -17,9 +17,9 @@ SAMPLE = "examples/data/sales.csv"
 MOST_TRENDS = 3
 MOST_HISTOGRAMS = 6
 MOST_BARS = 4
-_AVERAGES = re.compile(r"price|rate|rating|ratio|percent|share|score|average|avg|mean|%|age$", re.I)
+_AVERAGES = re.compile(r"price|rate|rating|ratio|percent|share|score|average|avg|mean|%|age$", re.IGNORECASE)
 """Names of columns whose sum over time says nothing."""
-_TOTALS = re.compile(r"revenue|sales|amount|total|turnover|cost|value", re.I)
+_TOTALS = re.compile(r"revenue|sales|amount|total|turnover|cost|value", re.IGNORECASE)
 """Names of columns people look at first."""
 
 
@@ -115,13 +115,11 @@ def _measures(parameters: JSON, columns: list[Column]) -> list[Column]:
 
 
 def _named(columns: list[Column], name: str, parameter: str) -> Column:
-    for column in columns:
-        if column.name.lower() == name.strip().lower():
-            return column
-    places.refuse(
-        parameter,
-        f"There is no column `{name}`. The columns are: {', '.join(column.name for column in columns[:30])}.",
-    )
+    named = next((column for column in columns if column.name.lower() == name.strip().lower()), None)
+    if named is None:
+        known = ", ".join(column.name for column in columns[:30])
+        places.refuse(parameter, f"There is no column `{name}`. The columns are: {known}.")
+    return named
 
 
 def _identifies(column: Column) -> bool:

@@ -23,7 +23,7 @@ def bars(title: str, pairs: Sequence[tuple[str, float]]) -> str:
     pairs = [(label, value) for label, value in pairs if math.isfinite(value)][:15]
     if not pairs:
         return _sheet(title, _nothing())
-    top = max(max(value for _, value in pairs), 0) or 1.0
+    top = max(0.0, *(value for _, value in pairs)) or 1.0
     row = min(36.0, (HEIGHT - _TOP - 20) / len(pairs))
     drawn: list[str] = []
     for at, (label, value) in enumerate(pairs):

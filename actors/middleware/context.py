@@ -19,6 +19,8 @@ class LogContext(dramatiq.Middleware):
         """Bind."""
         structlog.contextvars.bind_contextvars(worker_id=self.worker_id, pool=message.queue_name)
 
-    def after_process_message(self, _broker: Any, _message: Any, **_outcome: Any) -> None:
+    def after_process_message(
+        self, _broker: Any, _message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
         """Forget."""
         structlog.contextvars.clear_contextvars()

@@ -35,9 +35,12 @@ class Work:
 class Context(Protocol):
     """What an agent may say and ask while it runs. All calls are cheap and never block on I/O."""
 
-    workspace: Path
-    """An empty private folder of this attempt, removed afterwards. Files the agent leaves in
-    `workspace/artifacts/` are kept as artifacts."""
+    @property
+    def workspace(self) -> Path:
+        """An empty private folder of this attempt, removed afterwards.
+
+        Files that an agent in a process of its own leaves in `workspace/artifacts/` are kept as artifacts.
+        """
 
     def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:
         """Add a line to the job's log. `level`: debug, info, warning, error."""

@@ -145,7 +145,7 @@ def _check(wanted: frozenset[str], allowed: frozenset[str], expires_at: datetime
     if not wanted:
         raise Invalid("A key without scopes opens nothing.", [("/scopes", "name at least one")])
     if beyond := sorted(wanted - allowed):
-        raise Forbidden(f"Insufficient permissions: you lack the scope {beyond[0]}, so you cannot give it.")
+        raise Forbidden(f"Insufficient permissions: you cannot give the scope {beyond[0]}.")
     if expires_at is not None and expires_at <= clock.now():
         raise Invalid("The key would be expired already.", [("/expires_at", "must lie in the future")])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -44,11 +45,13 @@ def _fill(schema: dict[str, Any], value: dict[str, Any]) -> None:
 
 def _complaint(error: ValidationError) -> tuple[str, str]:
     path = "/parameters" + "".join(f"/{part}" for part in error.absolute_path)
+    rule: Any = error.schema
+    given: Any = error.instance
     if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
+        missing = next(name for name in rule["required"] if name not in given)
         return f"{path}/{missing}", "is required"
     if error.validator == "additionalProperties":
-        known = sorted(error.schema.get("properties", {}))
+        known = sorted(rule.get("properties", {}))
         return path, f"{error.message}; known: {', '.join(known)}"
     return path, error.message[:300]
 
@@ -63,7 +66,7 @@ def _demand_storable(value: Any, depth: int = 0, path: str = "/parameters") -> N
         return
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise InvalidParameters("a number is too large", [(path, "must fit into 64 bits")])
-    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    elif isinstance(value, float) and (not math.isfinite(value)):
         raise InvalidParameters("a number is not finite", [(path, "must be a finite number")])
     elif isinstance(value, dict):
         for name, inner in value.items():

@@ -57,7 +57,7 @@ def owns(path: str) -> bool:
 
 
 def problem_for(error: Exception) -> Response:
-    """The answer to `error`, whatever it is; what nobody foresaw is logged with its trace, told without it."""
+    """The answer to `error`, whatever it is; what nobody foresaw is logged, and told without details."""
     if isinstance(error, CallboardError):
         return _of_room(error)
     if isinstance(error, RateLimitExceeded):

@@ -52,7 +52,10 @@ def submit(agent_id: str, parameters: dict[str, Any], **how: Any) -> str:
 
 
 def again(job_id: str) -> str:
-    """Send a finished job in again as it was; answers the new job's id. Its dead letter counts as dealt with."""
+    """Send a finished job in again as it was; answers the new job's id.
+
+    Its dead letter, if it has one, counts as dealt with.
+    """
     by = asking().user_id
     new_id = str(intake.again(job_id, by=by)["job_id"])
     with suppress(NotFound, Conflict):  # it did not fail, or somebody dealt with it before

@@ -128,7 +128,7 @@ def filled_with(schema: JSON, parameters: JSON) -> dict[str, str]:
 
 
 def typed(schema: JSON, form: MultiDict[str, str]) -> dict[str, str]:
-    """What was typed, per property, several values as lines; an unticked box is not sent and counts as empty."""
+    """What was typed, per property, several values as lines; an unticked box counts as empty."""
     return {
         name: "\n".join(form.getlist(PREFIX + name)).replace("\r\n", "\n")
         for name in schema.get("properties", {})
@@ -180,11 +180,7 @@ def _chosen(rule: JSON, text: str) -> Any:
 def _number(text: str, *, whole: bool) -> int | float:
     try:
         number = float(text)
-        return (
-            int(text)
-            if whole or number.is_integer() and "." not in text and "e" not in text.lower()
-            else number
-        )
+        return int(text) if whole or text.lstrip("+-").isdecimal() else number
     except (ValueError, OverflowError):
         raise ValueError("must be a whole number" if whole else "must be a number") from None
 

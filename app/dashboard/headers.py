@@ -32,7 +32,7 @@ YEAR_SECONDS = 31_536_000
 
 
 def register(app: Flask) -> None:
-    """Send them with every answer; a view that set one of them itself keeps its own (downloads are stricter)."""
+    """Send them with every answer; a view that set one itself keeps its own (downloads are stricter)."""
     app.after_request(_protect)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import nh3
@@ -92,12 +93,12 @@ def _status(job_id: str) -> Context:
 
 
 def _steps(history: list[Row]) -> list[Row]:
-    """The way of a job, repetitions of the same step (claimed, handed back, claimed …) kept to the last ten."""
+    """The way of a job: its first step and, where it went round and round, the last ten."""
     steps: list[Row] = [
         {"status": h["to_status"], "at": h["at"], "reason": h["reason"], "attempt": h["attempt"]}
         for h in history
     ]
-    for step, following in zip(steps, steps[1:], strict=False):
+    for step, following in pairwise(steps):
         step["left_at"] = following["at"]
     return steps if len(steps) <= 11 else [steps[0], *steps[-10:]]
 

@@ -44,7 +44,7 @@ SINCE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the address asks for; words that are not known are ignored, so that old links still show something."""
+    """What the address asks for; unknown words are ignored, so that old links still show something."""
 
     state: str = ""
     agent: str = ""

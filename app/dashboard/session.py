@@ -55,7 +55,7 @@ limiter = Limiter(
 
 
 class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
-    """Sends the cookie with `Secure` wherever the person came by https, so that plain http at home works too."""
+    """Sends the cookie with `Secure` to whoever came by https, so that plain http at home works too."""
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         """Whether this answer went out encrypted (ProxyFix has set it right behind a proxy)."""

@@ -26,7 +26,7 @@ def pick() -> str:
 
 
 def page(agent_id: str) -> str:
-    """GET /submit/<agent_id>; `?example=1` fills in the agent's example, `?from=<job>` an earlier job's parameters."""
+    """GET /submit/<agent_id>; `?example=1` fills in its example, `?from=<job>` that job's parameters."""
     demand(asking(), "submit_task")
     agent = registry.get(agent_id)
     start: dict[str, Any] = agent.example or {} if request.args.get("example") else {}
@@ -50,7 +50,7 @@ def _form(agent: AgentRecord, typed: dict[str, str], wrong: dict[str, str]) -> s
 
 
 def submit(agent_id: str) -> AnyResponse:
-    """POST /submit/<agent_id>: the job's page, or the form again with what was typed and what is wrong with it."""
+    """POST /submit/<agent_id>: the job's page, or the form again with what is wrong with it."""
     demand(asking(), "submit_task")
     agent = registry.get(agent_id)
     typed = forms.typed(agent.schema, request.form)

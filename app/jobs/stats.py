@@ -84,7 +84,7 @@ def estimated_wait_seconds(priority_rank: int, position: int | None) -> int | No
     """Seconds until a job at `position` probably starts, from the completions of the last 5 minutes; None: unknown."""
     if position is None:
         return None
-    rate = sum(line["per_minute"] for line in queues().values())
+    rate: float = sum(line["per_minute"] for line in queues().values())
     if rate <= 0:
         return 0 if position <= 1 else None
     return round((position - 1) / rate * 60)

@@ -21,7 +21,7 @@ def _hide_secrets(_logger: object, _name: str, event: dict[str, Any]) -> dict[st
 
 def configure(level: str = "INFO", style: str = "json") -> None:
     """Send structlog's and the standard library's records the same way; `style` is json or console."""
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -44,10 +44,14 @@ def first_admin(email: str, password: str, api_key: str) -> list[str]:
 class Wanted(Protocol):
     """What the seed needs of the settings; rooms do not import them."""
 
-    admin_email: str
-    admin_password: str
-    admin_api_key: str
-    agent_folders: tuple[Path, ...]
+    @property
+    def admin_email(self) -> str: ...
+    @property
+    def admin_password(self) -> str: ...
+    @property
+    def admin_api_key(self) -> str: ...
+    @property
+    def agent_folders(self) -> tuple[Path, ...]: ...
 
 
 def seed(wanted: Wanted) -> list[str]:

@@ -66,7 +66,7 @@ def _light() -> Image.Image:
     """A round light that has faded to nothing where its square ends."""
     distance = Image.radial_gradient("L")
     edge = distance.getpixel((0, 128))
-    assert isinstance(edge, int)  # noqa: S101 - an image in mode L
+    assert isinstance(edge, int)
     near = [max(0.0, 1 - value / edge) for value in range(256)]
     return distance.point([round(255 * 0.9 * share * share * (3 - 2 * share)) for share in near])
 

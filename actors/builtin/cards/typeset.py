@@ -79,7 +79,7 @@ def right_to_left(text: str) -> bool:
 @cache
 def _font(face: str | None, size: int) -> FreeTypeFont:
     font = ImageFont.truetype(face, size) if face else ImageFont.load_default(size)
-    assert isinstance(font, FreeTypeFont)  # noqa: S101 - Pillow without FreeType is refused by health()
+    assert isinstance(font, FreeTypeFont)
     return font
 
 

@@ -18,23 +18,23 @@ from actors.builtin.text.tone import tone_faults, voice_faults
 
 _EXAMPLE = re.compile(
     r"\b(?:for example|for instance|such as|e\.g\.|imagine|suppose|consider (?:a|the|an)|case study|in practice)",
-    re.I,
+    re.IGNORECASE,
 )
 _PRACTICAL = re.compile(
-    r"`[^`\n]{2,}`|\b(?!(?:19|20)\d\d\b)\d[\d,.]*(?:\s?[%€$£]|\s[a-z]{2,})|[€$£]\s?\d", re.I
+    r"`[^`\n]{2,}`|\b(?!(?:19|20)\d\d\b)\d[\d,.]*(?:\s?[%€$£]|\s[a-z]{2,})|[€$£]\s?\d", re.IGNORECASE
 )
 _CONCLUSION = re.compile(r"\b(?:conclusions?|summary|takeaways?|next steps?|final(?:ly)? thoughts?|wrap(?:ping)? up|in short|"
-                         r"in conclusion|to sum up|finally|all in all|the bottom line)\b", re.I)  # fmt: skip
+                         r"in conclusion|to sum up|finally|all in all|the bottom line)\b", re.IGNORECASE)  # fmt: skip
 _ACTION = re.compile(
     r"(?:^|[.!?:;,\n(]\s*|\b(?:you can|please|and|now|then|why not|today)\s+)"
     r"(try|start|begin|sign up|subscribe|download|contact|learn more|get started|book|join|read more|"
     r"share|visit|install|write to|tell us|let us know|talk to|pick|choose)\b",
-    re.I,
+    re.IGNORECASE,
 )
 """Something to do, as an order: at the start of a clause, so that a second try is none."""
 _STOCK = re.compile(r"\b(?:delve|in today's fast-paced world|ever-evolving|game[- ]changer|unlock the (?:power|potential)|"
                     r"seamless(?:ly)?|leverag(?:e|es|ing) synerg\w+|it is important to note|as an ai|cutting-edge|"
-                    r"revolutioni[sz]e\w*|tapestry|lorem ipsum|\[insert|TODO|TBD)", re.I)  # fmt: skip
+                    r"revolutioni[sz]e\w*|tapestry|lorem ipsum|\[insert|TODO|TBD)", re.IGNORECASE)  # fmt: skip
 _LINTED = 40_000
 """Characters the language check reads: enough for any article, and bounded in time."""
 
@@ -80,7 +80,7 @@ def length(draft: Draft, wishes: Wishes) -> Finding:
     return Finding(1.0, evidence)
 
 
-def structure(draft: Draft, wishes: Wishes) -> Finding:
+def structure(draft: Draft, _: Wishes) -> Finding:
     """Several paragraphs, none a wall of text, and a list where the text is long."""
     walls = sum(len(paragraph.split()) > 150 for paragraph in draft.paragraphs)
     evidence = f"{len(draft.paragraphs)} paragraphs, {walls} over 150 words, {draft.list_items} list items"
@@ -97,7 +97,7 @@ def structure(draft: Draft, wishes: Wishes) -> Finding:
     return Finding(1.0, evidence)
 
 
-def headings(draft: Draft, wishes: Wishes) -> Finding:
+def headings(draft: Draft, _: Wishes) -> Finding:
     """A title, and a section heading every 300 words or so."""
     wanted = max(1, min(8, draft.words // 300)) if draft.words > 200 else 0
     share = min(1.0, len(draft.sections) / wanted) if wanted else 1.0
@@ -125,7 +125,7 @@ def introduction(draft: Draft, wishes: Wishes) -> Finding:
     return Finding(1.0, evidence)
 
 
-def examples(draft: Draft, wishes: Wishes) -> Finding:
+def examples(draft: Draft, _: Wishes) -> Finding:
     """Examples that are announced, and among them practical ones: code, steps, figures."""
     told = len(_EXAMPLE.findall(draft.prose))
     practical = draft.code_blocks + len(_PRACTICAL.findall(draft.content))
@@ -147,7 +147,7 @@ def examples(draft: Draft, wishes: Wishes) -> Finding:
     return Finding(1.0, evidence)
 
 
-def conclusion(draft: Draft, wishes: Wishes) -> Finding:
+def conclusion(draft: Draft, _: Wishes) -> Finding:
     """An end that draws a conclusion and is not broken off."""
     if draft.prose.strip() and draft.prose.rstrip()[-1] not in ".!?…:)\"”'*_`。！？":  # noqa: RUF001
         return Finding(
@@ -170,7 +170,7 @@ def conclusion(draft: Draft, wishes: Wishes) -> Finding:
     )
 
 
-def call_to_action(draft: Draft, wishes: Wishes) -> Finding:
+def call_to_action(draft: Draft, _: Wishes) -> Finding:
     """Something to do for the reader at the end."""
     verbs = sorted({match.lower() for match in _ACTION.findall(draft.closing)})
     if verbs:
@@ -223,7 +223,7 @@ def keyword_coverage(draft: Draft, wishes: Wishes) -> Finding | None:
     return Finding(share, evidence)
 
 
-def language(draft: Draft, wishes: Wishes) -> Finding:
+def language(draft: Draft, _: Wishes) -> Finding:
     """Findings of proselint and stock phrases, per thousand words."""
     found = _lint(draft.prose[:_LINTED])
     found += [f"Stock phrase: “{phrase}”" for phrase in dict.fromkeys(_STOCK.findall(draft.prose[:_LINTED]))]
@@ -247,7 +247,7 @@ def _lint(text: str) -> list[str]:
 
 @cache
 def _proselint() -> Any:
-    """proselint's file class with its checks registered; imported late because it takes 0.1 s."""
+    """The file class of proselint with its checks registered; imported late because it takes 0.1 s."""
     from proselint.checks import __register__  # type: ignore[import-untyped]  # noqa: PLC0415
     from proselint.registry import CheckRegistry  # type: ignore[import-untyped]  # noqa: PLC0415
     from proselint.tools import LintFile  # type: ignore[import-untyped]  # noqa: PLC0415

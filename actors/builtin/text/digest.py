@@ -13,7 +13,7 @@ from actors.builtin.text.textrank import MOST_SENTENCES, rank, shortlist
 
 MOST_PER_SOURCE = 20_000
 _DANGLING = re.compile(
-    r"^(?:this|that|these|those|it|they|he|she|and|but|so|or|here|there|however|both|such)\b", re.I
+    r"^(?:this|that|these|those|it|they|he|she|and|but|so|or|here|there|however|both|such)\b", re.IGNORECASE
 )
 _SHAPES = (
     (r"\b{}\w{{0,2}} (?:means|turns|stands for|(?:is|are) (?:a|an|the|what|where|when))\b", "What is “{}”?"),
@@ -119,7 +119,7 @@ def _overlap(one: Passage, other: Passage) -> float:
 def _best_shape(fitting: list[Passage], phrase: str) -> tuple[str, Passage]:
     """The most telling question among those the passages could answer."""
     for pattern, question in _SHAPES:
-        sought = re.compile(pattern.format(re.escape(phrase)), re.I)
+        sought = re.compile(pattern.format(re.escape(phrase)), re.IGNORECASE)
         for passage in fitting:
             if sought.search(passage.text):
                 return question, passage

@@ -9,9 +9,9 @@ from functools import cached_property
 from actors.builtin.text.readability import Readability, readability
 from actors.builtin.text.sentences import clean, paragraphs, plain, words
 
-_FENCED = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.M | re.S)
-_HEADING = re.compile(r"^[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$", re.M)
-_LIST_ITEM = re.compile(r"^[ \t]{0,6}(?:[-*+]|\d{1,3}[.)])[ \t]+\S", re.M)
+_FENCED = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_LIST_ITEM = re.compile(r"^[ \t]{0,6}(?:[-*+]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ CRITERIA: tuple[tuple[str, float, Callable[[Draft, Wishes], Finding | None]], ..
 
 
 def grade(
-    content: str, wishes: Wishes, threshold: float = 7.0, each: Callable[[Check], None] = lambda check: None
+    content: str, wishes: Wishes, threshold: float = 7.0, each: Callable[[Check], None] = lambda _: None
 ) -> Quality:
     """Judge a draft; `each` hears of every check as it is made."""
     draft = Draft(content)

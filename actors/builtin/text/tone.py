@@ -8,12 +8,14 @@ from actors.builtin.text.draft import Draft
 from actors.builtin.text.keywords import covers
 
 TONES = ("professional", "casual", "technical")
-_CONTRACTION = re.compile(r"\b\w+['’](?:s|t|re|ll|ve|d|m)\b", re.I)  # noqa: RUF001
-_SLANG = re.compile(r"\b(?:gonna|wanna|awesome|super cool|kinda|stuff|tons of|guys|yeah|lol|crazy)\b", re.I)
+_CONTRACTION = re.compile(r"\b\w+['’](?:s|t|re|ll|ve|d|m)\b", re.IGNORECASE)  # noqa: RUF001
+_SLANG = re.compile(
+    r"\b(?:gonna|wanna|awesome|super cool|kinda|stuff|tons of|guys|yeah|lol|crazy)\b", re.IGNORECASE
+)
 _SHOUT = re.compile(r"!|\b[A-Z]{5,}\b")
-_READER = re.compile(r"\b(?:you|your|we|our|us|let's)\b", re.I)
+_READER = re.compile(r"\b(?:you|your|we|our|us|let's)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"“']([^\"”']{2,40})[\"”']")
-_BANS = re.compile(r"\b(?:avoid|never|no|not|don't|without|ban(?:ned)?)\b", re.I)
+_BANS = re.compile(r"\b(?:avoid|never|no|not|don't|without|ban(?:ned)?)\b", re.IGNORECASE)
 
 
 def tone_faults(draft: Draft, tone: str) -> list[str]:
@@ -68,7 +70,7 @@ def tone_of_voice(voice: str) -> str | None:
 
 def _unquoted(clause: str) -> list[str]:
     """The words after `avoid` or `never say`, taken as banned phrases where nothing is quoted."""
-    match = re.search(r"\b(?:avoid|never (?:say|use|write))\s+(.{2,200})", clause, re.I)
+    match = re.search(r"\b(?:avoid|never (?:say|use|write))\s+(.{2,200})", clause, re.IGNORECASE)
     return (
         [part.strip(" :") for part in re.split(r",| or | and ", match.group(1)) if part.strip(" :")]
         if match

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -157,7 +158,7 @@ def _headings(page: Page) -> Iterator[Finding]:
     elif len(page.h1) > 1:
         yield Finding(page.name, "warning", "h1-many", f"There are {len(page.h1)} h1 headings; keep one.")
     levels = [level for level, _ in page.headings]
-    for before, after in zip(levels, levels[1:], strict=False):
+    for before, after in pairwise(levels):
         if after > before + 1:
             yield Finding(
                 page.name,

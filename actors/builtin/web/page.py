@@ -78,7 +78,7 @@ def _value(tag: Tag, name: str) -> str:
 
 
 def _meta(soup: BeautifulSoup, name: str) -> str:
-    tag = soup.find("meta", attrs={"name": re.compile(f"^{name}$", re.I)})
+    tag = soup.find("meta", attrs={"name": re.compile(f"^{name}$", re.IGNORECASE)})
     return one_line(_value(tag, "content"), 500) if isinstance(tag, Tag) else ""
 
 

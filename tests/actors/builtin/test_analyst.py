@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 import jsonschema
 import orjson
@@ -40,7 +40,7 @@ def test_charts_are_svg_and_the_files_match_the_result(desk: Desk) -> None:
 
     assert len(result["charts"]) >= 8
     for name in result["charts"]:
-        assert Xml.fromstring(desk.context.artifacts[name]).tag == "{http://www.w3.org/2000/svg}svg"
+        assert ET.fromstring(desk.context.artifacts[name]).tag == "{http://www.w3.org/2000/svg}svg"
         assert desk.context.media_types[name] == "image/svg+xml"
     kept = orjson.loads(desk.context.artifacts["profile.json"])
     assert kept["columns"] == result["columns"]
@@ -107,7 +107,7 @@ def test_constant_and_enormous_values_are_drawn(desk: Desk) -> None:
     result = desk.run(AGENT, report_type="daily", file="t.csv")
     for name in result["charts"]:
         drawn = desk.context.artifacts[name]
-        Xml.fromstring(drawn)
+        ET.fromstring(drawn)
         assert b"nan" not in drawn
         assert b"inf" not in drawn
     assert column(result, "amount")["outliers"] == 0
@@ -120,9 +120,9 @@ def test_constant_and_enormous_values_are_drawn(desk: Desk) -> None:
 )
 def test_charts_are_valid_whatever_they_get(draw, pairs: list[tuple[str, float]]) -> None:  # type: ignore[no-untyped-def]
     drawn = draw("<title> & \x0b\ufffe", pairs)
-    Xml.fromstring(drawn)
+    ET.fromstring(drawn)
     assert "style=" not in drawn
-    Xml.fromstring(charts.histogram("x", [value for _, value in pairs]))
+    ET.fromstring(charts.histogram("x", [value for _, value in pairs]))
 
 
 def test_a_period_needs_dates_and_says_so(desk: Desk) -> None:

@@ -23,7 +23,7 @@ shallow. A tide table tells the skipper when to leave the harbour.</p>"""
 @pytest.fixture
 def site() -> Iterator[str]:
     class Pages(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name is the library's
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header(
                 "Content-Type", "image/png" if self.path == "/picture" else "text/html; charset=utf-8"

@@ -78,7 +78,7 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "openapi_document": ("/api/openapi.json", None, "200 200 200 200 200"),
 }  # fmt: skip
 
-# A viewer's key has the scope read only, and managing keys is a write: 403. Who signed in may (test_api_keys.py).
+# A viewer's key can only read, and managing keys is a write: 403. Who signed in may (test_api_keys.py).
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import Any
+
+import jwt
+import pytest
+from flask import Flask
+
+from app.accounts import users
+from app.db import db
+from tests.app.api.calling import Caller
+from tests.app.api.conftest import PASSWORD
+
+LOGIN = "/api/v1/auth/login"
+REFRESH = "/api/v1/auth/refresh"
+
+
+def signed_in(nobody: Caller, email: str = "owner@example.org") -> dict[str, Any]:
+    answer = nobody.post(LOGIN, json={"email": email, "password": PASSWORD})
+    assert answer.status_code == 200
+    return dict(answer.json or {})
+
+
+def by_token(caller: Caller, tokens: dict[str, Any]) -> Caller:
+    return replace(caller, key=tokens["access_token"])
+
+
+def test_a_login_gives_tokens_that_open_the_api(nobody: Caller, owner: Caller) -> None:
+    tokens = signed_in(nobody)
+    me = by_token(owner, tokens).get("/api/v1/me").json
+
+    assert me is not None
+    assert (me["user_id"], me["role"], me["api_key_id"]) == (owner.id, "user", None)
+    assert (tokens["expires_in"], tokens["refresh_expires_in"]) == (3600, 7 * 86400)
+
+
+def test_wrong_password_and_unknown_name_are_told_the_same(nobody: Caller, owner: Caller) -> None:
+    told = [
+        nobody.post(LOGIN, json={"email": email, "password": "wrong horse battery"}).json
+        for email in ("owner@example.org", "nobody@example.org")
+    ]
+
+    assert [{k: v for k, v in each.items() if k != "request_id"} for each in told if each][0]["status"] == 401
+    assert told[0]["detail"] == told[1]["detail"]  # type: ignore[index]
+
+
+def test_attempts_are_audited_failed_ones_too(nobody: Caller, owner: Caller) -> None:
+    nobody.post(LOGIN, json={"email": "owner@example.org", "password": "wrong horse battery"})
+    signed_in(nobody)
+
+    with db.quick():
+        entries = db.rows("SELECT action, actor, details FROM audit_log WHERE action LIKE 'auth.%%' ORDER BY id")
+    assert [(e["action"], e["actor"]) for e in entries] == [
+        ("auth.failed", "owner@example.org"),
+        ("auth.signed_in", owner.id),
+    ]
+    assert "battery" not in str(entries)
+
+
+def test_refreshing_gives_new_tokens_and_spends_the_old_one(nobody: Caller, owner: Caller) -> None:
+    first = signed_in(nobody)
+    second = nobody.post(REFRESH, json={"refresh_token": first["refresh_token"]}).json
+    assert second is not None
+    assert by_token(owner, second).get("/api/v1/me").status_code == 200
+
+    assert nobody.post(REFRESH, json={"refresh_token": first["refresh_token"]}).status_code == 401
+    assert nobody.post(REFRESH, json={"refresh_token": second["refresh_token"]}).status_code == 401
+    assert by_token(owner, second).get("/api/v1/me").status_code == 401
+
+
+def test_of_parallel_refreshes_exactly_one_wins(nobody: Caller, owner: Caller) -> None:
+    token, start = signed_in(nobody)["refresh_token"], Barrier(6)
+
+    def use(_: int) -> int:
+        start.wait()
+        return nobody.post(REFRESH, json={"refresh_token": token}).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(use, range(6))) == [200, 401, 401, 401, 401, 401]
+
+
+def test_signing_out_ends_the_login_at_once(nobody: Caller, owner: Caller) -> None:
+    tokens = signed_in(nobody)
+    assert by_token(owner, tokens).post("/api/v1/auth/logout").status_code == 204
+
+    assert by_token(owner, tokens).get("/api/v1/me").status_code == 401
+    assert nobody.post(REFRESH, json={"refresh_token": tokens["refresh_token"]}).status_code == 401
+    assert owner.get("/api/v1/me").status_code == 200  # the API key is no login
+
+
+def test_a_demotion_is_felt_at_once(nobody: Caller, owner: Caller, admin: Caller) -> None:
+    tokens = signed_in(nobody)
+    admin.call("PATCH", f"/api/v1/users/{owner.id}", json={"role": "viewer"})
+
+    assert by_token(owner, tokens).get("/api/v1/me").status_code == 401
+    assert owner.post("/api/v1/jobs", json={"agent_id": "test-echo"}).status_code == 403
+
+
+def test_changing_the_password_needs_the_old_one_and_ends_every_login(nobody: Caller, owner: Caller) -> None:
+    tokens = signed_in(nobody)
+    wrong = {"current_password": "wrong horse battery", "new_password": "another battery"}
+    refused = by_token(owner, tokens).post("/api/v1/auth/password", json=wrong)
+    assert refused.json is not None
+    assert [error["pointer"] for error in refused.json["errors"]] == ["/current_password"]
+
+    right = wrong | {"current_password": PASSWORD}
+    assert by_token(owner, tokens).post("/api/v1/auth/password", json=right).status_code == 204
+    assert by_token(owner, tokens).get("/api/v1/me").status_code == 401
+    assert nobody.post(LOGIN, json={"email": "owner@example.org", "password": PASSWORD}).status_code == 401
+    with db.transaction():
+        assert users.sign_in("owner@example.org", "another battery")
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda body: jwt.encode(body, "", algorithm="none"),
+        lambda body: jwt.encode(body, "another key that nobody has given us", algorithm="HS256"),
+        lambda body: jwt.encode(body | {"aud": "other"}, "another key that nobody has given us"),
+        lambda _: "garbage",
+        lambda _: "cb_garbage",
+    ],
+)
+def test_a_forged_token_is_refused_with_the_way_to_a_good_one(
+    forge: Callable[[dict[str, Any]], str], nobody: Caller, owner: Caller
+) -> None:
+    body = jwt.decode(signed_in(nobody)["access_token"], options={"verify_signature": False})
+    refused = replace(owner, key=forge(body)).get("/api/v1/me")
+
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="callboard"'
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
+def test_what_is_no_bearer_is_nobody(header: str, nobody: Caller) -> None:
+    assert nobody.get("/api/v1/me", headers={"Authorization": header}).status_code == 401
+
+
+def test_a_key_may_come_in_its_own_header(nobody: Caller, owner: Caller) -> None:
+    assert nobody.get("/api/v1/me", headers={"X-API-Key": owner.key or ""}).status_code == 200
+
+
+def test_without_a_jwt_secret_the_key_is_derived_and_with_one_it_is_that(
+    configure: Callable[..., None], nobody: Caller, owner: Caller, app: Flask
+) -> None:
+    before = signed_in(nobody)
+    assert app.config["CALLBOARD"].jwt_secret == ""
+    configure(jwt_secret="a secret of its own, and long enough for HS256")
+
+    assert by_token(owner, before).get("/api/v1/me").status_code == 401
+    assert by_token(owner, signed_in(nobody)).get("/api/v1/me").status_code == 200
+
+
+def test_me_says_what_one_may_do(viewer: Caller) -> None:
+    me = viewer.get("/api/v1/me").json
+
+    assert me is not None
+    assert (me["permissions"]["view_task"], me["permissions"]["submit_task"]) == ("yes", "no")
