@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.attempt import Attempt
 from actors.post import Post
@@ -25,6 +25,8 @@ from app.jobs.lifecycle import Success
 from app.observe import logs
 
 log = logs.get("execute")
+
+Found = TypeVar("Found")
 
 # Pauses between tries to settle while Postgres is away.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
@@ -83,8 +85,8 @@ def _claim(post: Post) -> Claim | None:
 
 def _definition(post: Post, claim: Claim) -> Definition:
     try:
-        return post.definition(claim.agent_id, claim.agent_version)
-    except AWAY:
+        return hold_on(post, claim, lambda: post.definition(claim.agent_id, claim.agent_version))
+    except LostLease:
         raise
     except Exception as broken:
         error = PermanentError(f"the definition of {claim.agent_id} cannot be used: {broken}")
@@ -117,7 +119,7 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     try:
         result = runner_named(definition.ours.runner).run(work, attempt)
         _demand_result(result)
-        return Ending(lambda: _complete(post, Success(claim, result, attempt.amounts)), "completed")
+        return Ending(lambda: _complete(post, definition, Success(claim, result, attempt.amounts)), "completed")
     except Cancelled:
         if attempt.lost:
             raise LostLease from None
@@ -167,6 +169,8 @@ def _write_news(attempt: Attempt) -> None:
                 timeline.write(report)
         except AWAY:
             attempt.put_back(report)
+        except Exception:
+            log.exception("report.refused", job_id=attempt.claim.job_id, attempt=attempt.claim.fence)
 
 
 def quickly(verb: Callable[[], None]) -> Callable[[], None]:
@@ -179,8 +183,12 @@ def quickly(verb: Callable[[], None]) -> Callable[[], None]:
     return do
 
 
-def _complete(post: Post, success: Success) -> None:
-    if not post.successes.ask(success):
+def _complete(post: Post, definition: Definition, success: Success) -> None:
+    kept = post.successes.ask(success)
+    if isinstance(kept, Exception):  # say, a NUL in a text: no later attempt would fare better
+        error = PermanentError(f"the result cannot be stored: {kept}"[:2000])
+        raise AttemptFailed(post, success.claim, definition, error, "") from kept
+    if not kept:
         raise LostLease
 
 
@@ -189,15 +197,21 @@ def settle(post: Post, claim: Claim, verb: Callable[[], None]) -> None:
 
     Raises LostLease when another worker owns the job, or when the lease ran out before Postgres came back.
     """
+    hold_on(post, claim, verb)
+
+
+def hold_on(post: Post, claim: Claim, do: Callable[[], Found]) -> Found:
+    """Do something for an attempt in hand, again and again while Postgres is away, for as long as a lease.
+
+    To give the attempt up at once would call it lost, though its worker lives.
+    """
     pause, give_up = FIRST_PAUSE, time.monotonic() + post.settings.lease_seconds
     while True:
         try:
-            verb()
+            return do()
         except AWAY as away:
             if time.monotonic() > give_up:
-                raise LostLease(f"Postgres stayed away; the outcome of job {claim.job_id} is given up") from away
+                raise LostLease(f"Postgres stayed away; job {claim.job_id} is given up") from away
             log.warning("settle.waits", job_id=claim.job_id, error=type(away).__name__)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
-        else:
-            return

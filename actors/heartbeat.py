@@ -104,6 +104,9 @@ class Heartbeat:
         except AWAY:
             attempt.put_back(report)
             raise
+        except Exception:
+            # One attempt's news that Postgres refuses must not cost its neighbours the beat, and so their leases.
+            log.exception("report.refused", job_id=attempt.claim.job_id, attempt=attempt.claim.fence)
 
     def _say_alive(self, began: float) -> None:
         post = self.post

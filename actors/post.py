@@ -15,7 +15,7 @@ from actors.broker import Ringer
 from actors.together import Together
 from app.agents import registry
 from app.agents.definition import Definition
-from app.db import db
+from app.db import AWAY, db
 from app.jobs import lifecycle
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim, claim_next
@@ -32,7 +32,8 @@ class Post:
     worker_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.compat.uuid7().hex[-6:]}")
     draining: threading.Event = field(default_factory=threading.Event)
     redis_away: bool = False
-    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    """By lease: after a crash of Postgres that forgot a claim, one process may hold a job's fence twice."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     beat_ok_at: float = field(default_factory=time.monotonic)
     """When the last heartbeat that succeeded began, by the monotonic clock."""
@@ -43,7 +44,7 @@ class Post:
         self.store = Store(self.settings.artifact_store, self.settings.max_artifact_bytes)
         self.seats = threading.BoundedSemaphore(self.settings.worker_threads)
         self.claims: Together[None, Claim | None] = Together(self._claim_for)
-        self.successes: Together[Success, bool] = Together(self._complete)
+        self.successes: Together[Success, bool | Exception] = Together(self._complete)
         self._definitions: dict[tuple[str, str], Definition] = {}
 
     def definition(self, agent_id: str, version: str) -> Definition:
@@ -67,19 +68,27 @@ class Post:
             ]
         return taken + [None] * (len(askers) - len(taken))
 
-    def _complete(self, done: list[Success]) -> list[bool]:
-        with db.quick():
-            return lifecycle.complete_many(done)
+    def _complete(self, done: list[Success]) -> list[bool | Exception]:
+        """Whether each was still its own; an exception for a result that Postgres refuses, to nobody but its own job."""
+        try:
+            with db.quick():
+                return [*lifecycle.complete_many(done)]
+        except AWAY:
+            raise
+        except Exception as refused:
+            if len(done) == 1:
+                return [refused]
+            return [answer for each in done for answer in self._complete([each])]
 
     def enter(self, attempt: Attempt) -> None:
         """Have the heartbeat look after `attempt`."""
         with self.lock:
-            self.attempts[attempt.claim.job_id, attempt.claim.fence] = attempt
+            self.attempts[attempt.claim.lease_id] = attempt
 
     def leave(self, attempt: Attempt) -> None:
         """The attempt is settled, or given up."""
         with self.lock:
-            self.attempts.pop((attempt.claim.job_id, attempt.claim.fence), None)
+            self.attempts.pop(attempt.claim.lease_id, None)
 
     def in_hand(self) -> list[Attempt]:
         """The attempts that run now."""

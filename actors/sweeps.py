@@ -21,6 +21,8 @@ PURGE_LOCK = 0x0CA11B0F
 def _alone(key: int, do: Callable[[], None]) -> bool:
     """Do it in one transaction, unless another process is at it; answers whether it was done."""
     with db.transaction():
+        # Whoever is frozen in the middle must not hold the lock, and with it everybody's rescue, until it wakes.
+        db.run("SET LOCAL idle_in_transaction_session_timeout = '10s'")
         if not db.value("SELECT pg_try_advisory_xact_lock(%(key)s)", key=key):
             return False
         do()
@@ -29,7 +31,7 @@ def _alone(key: int, do: Callable[[], None]) -> bool:
 
 def call_due(settings: Settings) -> None:
     """Every second: jobs whose time has come."""
-    with db.transaction():
+    with db.quick():
         promote()
 
 
@@ -75,6 +77,6 @@ def stand_in(settings: Settings) -> None:
             gap=3 * settings.sweep_interval_seconds,
         )
     if silent:
-        log.warning("sweep.stood_in")
+        log.info("sweep.stood_in")
         call_due(settings)
         sweep(settings)

@@ -1,29 +1,32 @@
-"""Callboard, put together: `create_app(settings)` makes a web process; no logic lives here."""
+"""Callboard, put together: `create_app(settings)` makes a web process; no logic lives here.
+
+Nothing heavy is imported at the top: workers, the supervisor and agents' processes import this package too, and
+each waited most of a second for Flask and Alembic that it never used.
+"""
 
 from __future__ import annotations
 
-from flask import Flask
-from flask_migrate import Migrate
-from werkzeug.middleware.proxy_fix import ProxyFix
+from typing import TYPE_CHECKING
 
-from app import settings as configuration
-from app.polling.hints import Pace
-from app.db import db, engine_options
-from app.observe import logs
+if TYPE_CHECKING:
+    from flask import Flask
 
-# Every table must be known to Base before Alembic compares and before mappers are configured.
-from app.accounts import models as _accounts  # noqa: F401
-from app.agents import models as _agents  # noqa: F401
-from app.jobs import models as _jobs  # noqa: F401
-from app.workers import models as _workers  # noqa: F401
-from app import audit as _audit  # noqa: F401
+    from app.polling.hints import Pace
+    from app.settings import Settings
 
 __version__ = "0.1.0"
 
 
-def bare_app(settings: configuration.Settings) -> Flask:
+def bare_app(settings: Settings) -> Flask:
     """An app with the database and nothing else: for migrations, the command line and the seed."""
-    app = Flask("app", root_path=str(configuration.ROOT), template_folder="templates", static_folder=None)
+    from flask import Flask  # noqa: PLC0415
+    from flask_migrate import Migrate  # noqa: PLC0415
+
+    from app.db import db, engine_options  # noqa: PLC0415
+    from app.settings import ROOT  # noqa: PLC0415
+
+    _know_all_tables()
+    app = Flask("app", root_path=str(ROOT), template_folder="templates", static_folder=None)
     app.config.update(
         CALLBOARD=settings,
         SECRET_KEY=settings.signing_key,
@@ -38,17 +41,29 @@ def bare_app(settings: configuration.Settings) -> Flask:
         ),
     )
     db.init_app(app)
-    Migrate(app, db, directory=str(configuration.ROOT / "migrations"), compare_type=True)
+    Migrate(app, db, directory=str(ROOT / "migrations"), compare_type=True)
     return app
 
 
-def create_app(settings: configuration.Settings | None = None) -> Flask:
+def _know_all_tables() -> None:
+    """Every table must be known to Base before Alembic compares and before mappers are configured."""
+    import app.accounts.models  # noqa: PLC0415
+    import app.agents.models  # noqa: PLC0415
+    import app.audit  # noqa: PLC0415
+    import app.jobs.models  # noqa: PLC0415
+    import app.workers.models  # noqa: F401, PLC0415
+
+
+def create_app(settings: Settings | None = None) -> Flask:
     """A web process: rooms, doors, and the bell. Without `settings` the environment is read."""
-    # The doors and the bell are imported here, not above: the command line and the workers import this package
-    # too, and need neither.
-    from actors.broker import make_ringer
-    from app import api, dashboard
-    from app.jobs import dispatch
+    from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: PLC0415
+
+    from actors.broker import make_ringer  # noqa: PLC0415
+    from app import api, dashboard  # noqa: PLC0415
+    from app import settings as configuration  # noqa: PLC0415
+    from app.db import db  # noqa: PLC0415
+    from app.jobs import dispatch  # noqa: PLC0415
+    from app.observe import logs  # noqa: PLC0415
 
     settings = settings or configuration.load()
     logs.configure(settings.log_level, settings.log_format)
@@ -58,14 +73,18 @@ def create_app(settings: configuration.Settings | None = None) -> Flask:
         db.open(db.engine)
     dispatch.use(make_ringer(settings.redis_url).ring)
     if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1, x_host=1)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1, x_host=1
+        )
     api.register(app, __version__)
     dashboard.register(app)
     return app
 
 
-def pace(settings: configuration.Settings) -> Pace:
+def pace(settings: Settings) -> Pace:
     """The polling intervals as the hints want them."""
+    from app.polling.hints import Pace  # noqa: PLC0415
+
     return Pace(
         queued=settings.poll_queued_ms,
         running=settings.poll_running_ms,

@@ -46,8 +46,42 @@ class Base(DeclarativeBase):
 
 
 def dumps(value: object) -> str:
-    """JSON text of `value`; times become ISO 8601 UTC with `Z`, unknown types their text (JOB-27)."""
+    """JSON text of `value` as Postgres takes it: whatever an agent says, writing it down must not fail (JOB-27).
+
+    Times become ISO 8601 UTC with `Z`, unknown types and numbers over 64 bits their text; NUL and lone surrogates,
+    which Postgres refuses, become U+FFFD.
+    """
+    try:
+        text = _encode(value)
+    except TypeError:
+        return _encode(_storable(value))
+    return _encode(_storable(value)) if "\\u0000" in text else text
+
+
+def _encode(value: object) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+
+
+DEEPEST_JSON = 100
+
+
+def _storable(value: object, depth: int = 0) -> object:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value) if value.bit_length() < 10_000 else "a number too large to write"
+    if isinstance(value, dict | list | tuple) and depth > DEEPEST_JSON:
+        return "nested too deep"
+    if isinstance(value, dict):
+        return {storable(str(name)): _storable(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(inner, depth + 1) for inner in value]
+    return value
+
+
+def storable(text: str) -> str:
+    """`text` without what Postgres refuses: NUL and lone surrogates become U+FFFD."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def as_json(value: object) -> psycopg2.extras.Json:

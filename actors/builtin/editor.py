@@ -120,7 +120,9 @@ def _report(content: str, quality: Quality) -> str:
             "\n".join(advice),
             "## Checks",
             markdown.table(("Check", "Score", "Weight", "Evidence"), rows),
-            f"{markdown.count(draft.words, 'word')}, {draft.readability.minutes} minutes to read, "
-            f"reading ease {draft.readability.ease} ({draft.readability.label}).",
+            (
+                f"{markdown.count(draft.words, 'word')}, {draft.readability.minutes} minutes to read, "
+                f"reading ease {draft.readability.ease} ({draft.readability.label})."
+            ),
         ]
     )

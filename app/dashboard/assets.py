@@ -36,7 +36,7 @@ def _content(path: Path, changed_ns: int) -> tuple[bytes, str]:  # noqa: ARG001 
 @lru_cache(maxsize=128)
 def _squeezed(path: Path, changed_ns: int) -> bytes:
     """A file as small as it gets: slow, but once per process."""
-    return brotli.compress(_content(path, changed_ns)[0], quality=11)
+    return bytes(brotli.compress(_content(path, changed_ns)[0], quality=11))
 
 
 def asset(path: str) -> str:
@@ -54,7 +54,7 @@ def serve(path: str) -> AnyResponse:
     changed = file.stat().st_mtime_ns
     data, digest = _content(file, changed)
     response = Response(data, mimetype=mimetypes.guess_type(file.name)[0] or "application/octet-stream")
-    if response.mimetype in _COMPRESSED and "br" in request.accept_encodings:
+    if response.mimetype in _COMPRESSED and request.accept_encodings.quality("br") > 0:
         response.set_data(_squeezed(file, changed))
         response.headers["Content-Encoding"] = "br"
     response.headers["Cache-Control"] = FOR_EVER if request.args.get("v") == digest else "public, no-cache"

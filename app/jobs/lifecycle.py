@@ -19,7 +19,7 @@ from typing import Any
 
 import uuid_utils.compat
 
-from app.db import Row, as_json, db, dumps
+from app.db import Row, as_json, db, dumps, storable
 from app.errors import Conflict, JobError, LostLease, NotFound
 from app.jobs import dispatch
 from app.jobs.claims import Claim
@@ -161,7 +161,7 @@ def complete_many(done: list[Success]) -> list[bool]:
         usages=[dumps(d.usage) if d.usage else None for d in done],
     )
     settled = {row["job_id"] for row in rows}
-    return [d.claim.job_id in settled or _settled_before(d.claim) for d in done]
+    return [d.claim.job_id in settled or _settled_before(d.claim, "completed") for d in done]
 
 
 _COMPLETE = """
@@ -195,7 +195,7 @@ def retry_later(claim: Claim, error: JobError, delay_seconds: float, stack_trace
         error=as_json(describe(error)),
         delay=delay_seconds,
         reason=reason,
-        trace=stack_trace,
+        trace=storable(stack_trace) if stack_trace else None,
         usage=None,
     )
 
@@ -233,7 +233,7 @@ def fail(claim: Claim, error: JobError, reason: Reason, stack_trace: str | None 
         error=as_json(shown),
         delay=None,
         reason=reason,
-        trace=stack_trace,
+        trace=storable(stack_trace) if stack_trace else None,
         usage=None,
         dlq=new_id(),
         error_type=shown["type"],
@@ -310,19 +310,24 @@ _RELEASE = (
 
 
 def _settle(claim: Claim, statement: str, **values: object) -> None:
-    if db.row(statement, job=claim.job_id, fence=claim.fence, lease=claim.lease_id, **values) is None and not _settled_before(claim):
+    done = db.row(statement, job=claim.job_id, fence=claim.fence, lease=claim.lease_id, **values)
+    if done is None and not _settled_before(claim, str(values["outcome"])):
         raise LostLease(f"attempt {claim.fence} of job {claim.job_id} belongs to another worker now")
 
 
-def _settled_before(claim: Claim) -> bool:
-    """A settle whose answer was lost on the way did happen; saying it again is no error."""
+def _settled_before(claim: Claim, outcome: str) -> bool:
+    """A settle whose answer was lost on the way did happen; saying it again is no error.
+
+    Only the same outcome again: what comes after the job was handed back over its runner's head is too late.
+    """
     return bool(
         db.value(
             """SELECT 1 FROM job_attempts WHERE job_id = %(job)s AND fence = %(fence)s AND worker_id = %(worker)s
-               AND outcome IN ('completed','failed','timeout','cancelled','released')""",
+               AND outcome = %(outcome)s""",
             job=claim.job_id,
             fence=claim.fence,
             worker=claim.worker_id,
+            outcome=outcome,
         )
     )
 
@@ -444,10 +449,10 @@ _RESCUE = (
 def describe(error: JobError) -> dict[str, Any]:
     """An error as the status document shows it: {type, class, code, message, details?}."""
     shown: dict[str, Any] = {
-        "type": error.details.get("type") or type(error).__name__,
+        "type": storable(str(error.details.get("type") or type(error).__name__)),
         "class": error.error_class,
         "code": error.code,
-        "message": error.message[:2000],
+        "message": storable(error.message[:2000]),
     }
     if details := {k: v for k, v in error.details.items() if k not in {"type", "traceback"}}:
         shown["details"] = details

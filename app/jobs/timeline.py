@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from app.db import Row, as_json, db
+from app.db import Row, as_json, db, storable
 
 LONGEST_MESSAGE = 8000
 
@@ -69,7 +69,7 @@ def write(report: Report) -> bool:
             fence=report.fence,
             lease=report.lease_id,
             progress=report.progress,
-            stage=report.stage,
+            stage=clean(report.stage) if report.stage else None,
             step=clean(report.current_step) if report.current_step else None,
             pid=report.process_id,
             usage=as_json(report.usage) if report.usage is not None else None,
@@ -98,8 +98,8 @@ _WRITE = """
 
 
 def clean(text: str) -> str:
-    """Text as Postgres takes it: no NUL, not endless."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:LONGEST_MESSAGE]
+    """Text as Postgres takes it, and not endless."""
+    return storable(text[:LONGEST_MESSAGE])
 
 
 def log(job_id: str, *, after: int = 0, limit: int = 200, level: str | None = None) -> list[Row]:

@@ -17,7 +17,7 @@ SIZES = {"16:9": (1600, 900), "1:1": (1200, 1200), "4:5": (1080, 1350)}
 
 def card(title: str, subtitle: str, aspect_ratio: str, theme: str) -> bytes:
     """A PNG of the size of the aspect ratio; the same words give the same bytes."""
-    seed = hashlib.sha256("\x1f".join((title, subtitle, aspect_ratio, theme)).encode()).digest()
+    seed = hashlib.sha256(f"{title}\x1f{subtitle}\x1f{aspect_ratio}\x1f{theme}".encode()).digest()
     chance = Random(seed)  # noqa: S311 - for looks, not secrets
     colours = THEMES[theme]
     size = SIZES[aspect_ratio]

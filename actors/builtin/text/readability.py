@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-import pyphen  # type: ignore[import-untyped]
+import pyphen
 
 from actors.builtin.text.sentences import sentences, words
 

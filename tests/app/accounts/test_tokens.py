@@ -57,8 +57,8 @@ def test_a_token_without_a_claim_is_refused(claim: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": clock.now() - timedelta(seconds=1)},
-        {"iat": clock.now() + HOUR},
+        {"exp": 1_700_000_000},
+        {"iat": 4_102_444_800},
         {"aud": "another-api"},
         {"iss": "somebody-else"},
         {"sub": "not an id"},

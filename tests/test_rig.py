@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg2
+import pytest
 import redis
 
 from tests.services import libpq
@@ -27,9 +28,10 @@ def test_each_database_is_a_copy_of_its_own(database_url: str, fresh_database: s
     assert found == (None,)
 
 
-def test_redis_is_empty_whatever_the_test_before_wrote(redis_url: str) -> None:
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_redis_is_empty_whatever_the_test_before_wrote(redis_url: str, time: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         keys = client.dbsize()
-        client.set("litter", 1)
+        client.set("litter", time)
 
     assert keys == 0

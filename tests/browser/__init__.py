@@ -1,0 +1,1 @@
+"""The dashboard in a real Chromium, before a whole Callboard of real processes."""
