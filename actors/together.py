@@ -17,7 +17,8 @@ Answer = TypeVar("Answer")
 class _Waiting(Generic[Question, Answer]):
     def __init__(self, question: Question) -> None:
         self.question = question
-        self.done = False
+        self.taken = False
+        self.done = threading.Event()
         self.answer: Answer
         self.error: BaseException | None = None
 
@@ -36,10 +37,11 @@ class Together(Generic[Question, Answer]):
         mine: _Waiting[Question, Answer] = _Waiting(question)
         with self._lock:
             self._waiting.append(mine)
-        while not mine.done:
+        while not mine.taken:
             with self._turn:
-                if not mine.done:
+                if not mine.taken:
                     self._serve()
+        mine.done.wait()
         if mine.error is not None:
             raise mine.error
         return mine.answer
@@ -47,6 +49,8 @@ class Together(Generic[Question, Answer]):
     def _serve(self) -> None:
         with self._lock:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            for waiting in batch:
+                waiting.taken = True
         try:
             for waiting, answer in zip(batch, self._do([w.question for w in batch]), strict=True):
                 waiting.answer = answer
@@ -55,4 +59,4 @@ class Together(Generic[Question, Answer]):
                 waiting.error = error
         finally:
             for waiting in batch:
-                waiting.done = True
+                waiting.done.set()

@@ -117,12 +117,20 @@ class Fleet:
     # -- processes
 
     def worker(
-        self, name: str = "worker", *, processes: int = 1, threads: int = 6, module: str = "actors.worker", **environ: str
+        self,
+        name: str = "worker",
+        *,
+        processes: int = 1,
+        threads: int = 6,
+        module: str = "actors.worker",
+        **environ: str,
     ) -> Unit:
         """Start a worker as the Procfile does; `module` may be one that tampers with the product first."""
         count = ("--processes", str(processes), "--threads", str(threads))
         rest = ("--worker-shutdown-timeout", "20000", "--skip-logging")
-        return self.start(name, "-m", "dramatiq", module, *count, *rest, WORKER_THREADS=str(threads), **environ)
+        return self.start(
+            name, "-m", "dramatiq", module, *count, *rest, WORKER_THREADS=str(threads), **environ
+        )
 
     def scheduler(self, name: str = "scheduler") -> Unit:
         """Start a scheduler."""
@@ -201,7 +209,9 @@ class Fleet:
 
     def count(self, *statuses: str) -> int:
         """How many jobs have one of `statuses`."""
-        return int(self.value("SELECT count(*) FROM jobs WHERE status = ANY(%(statuses)s)", statuses=list(statuses)))
+        return int(
+            self.value("SELECT count(*) FROM jobs WHERE status = ANY(%(statuses)s)", statuses=list(statuses))
+        )
 
     def unfinished(self) -> int:
         """How many jobs have not ended."""
@@ -224,6 +234,24 @@ class Fleet:
                WHERE j.status = 'running' AND w.process_id = ANY(%(pids)s)""",
             {"pids": pids},
         )
+
+    def contradictions(self) -> list[tuple[str, Any, Any]]:
+        """What a worker says of an attempt it ended, and the database does not: (job, said, stands there).
+
+        The database alone cannot tell whose settle it took; with the workers' own words it can.
+        """
+        said: dict[tuple[str, int], list[str]] = {}
+        for unit in self.units.values():
+            for line in unit.log_lines("attempt.ended"):
+                said.setdefault((line["job_id"], line["attempt"]), []).append(line["outcome"])
+        stands = {
+            (row["job_id"], row["fence"]): row["outcome"]
+            for row in self.rows("SELECT job_id::text, fence, outcome FROM job_attempts")
+        }
+        wrong = [
+            (key[0], words, stands.get(key)) for key, words in said.items() if {*words} != {stands.get(key)}
+        ]
+        return wrong[:5]
 
     def broken(self, **rest: Any) -> dict[str, list[Any]]:
         """The invariants that do not hold; see tests/invariants.py."""

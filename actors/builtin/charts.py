@@ -95,9 +95,11 @@ def line(title: str, points: Sequence[tuple[str, float]]) -> str:
     )
     if len(places) <= 60:
         drawn += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_LINE}"/>' for x, y in places]
-    for at in sorted({0, len(points) // 2, len(points) - 1}):
+    last = len(points) - 1
+    for at in sorted({0, last // 2, last}):
+        anchor = "middle" if at not in (0, last) or not last else "end" if at else "start"
         drawn.append(
-            _text(places[at][0], floor + 20, one_line(points[at][0], 14), anchor="middle", fill=_MUTED)
+            _text(places[at][0], floor + 20, one_line(points[at][0], 14), anchor=anchor, fill=_MUTED)
         )
     return _sheet(title, drawn)
 

@@ -182,13 +182,19 @@ class Box:
         return open(writer, "wb", buffering=0)
 
     def _look(self) -> None:
-        """Ask whether to stop; the reasons in order of weight."""
+        """Ask whether to stop: the context (only its checkpoint knows of a lost lease), then the limits."""
         seconds = time.monotonic() - self.started_at
-        if self.context.cancelled:
+        try:
+            self.context.checkpoint_due()
+        except Cancelled:
             self._stop("cancelled", CANCEL_GRACE)
-        if self.context.releasing:
+        except Released:
             self._stop("released", STOP_GRACE)
-        if seconds > self.limits.timeout_seconds or self.context.remaining_seconds <= 0:
+        except AttemptTimeout:
+            self._stop("timeout", STOP_GRACE)
+        if self.context.releasing:  # also of a job that was cancelled just before: the platform waits for us
+            self._stop("released", STOP_GRACE)
+        if seconds > self.limits.timeout_seconds:
             self._stop("timeout", STOP_GRACE)
         if sum(stream.total_bytes for stream in self.streams.values()) > self.limits.output_bytes:
             self._stop("output", 0)

@@ -23,11 +23,9 @@ from actors.runners.output import clean_block
 from app import clock
 from app.errors import (
     AttemptTimeout,
-    Cancelled,
     JobError,
     PermanentError,
     RateLimitError,
-    Released,
     TemporaryError,
 )
 
@@ -175,12 +173,7 @@ def patrol_for(work: Work, context: Context, seconds: float) -> outbound.Patrol:
     late = outbound.deadline(seconds, lambda: kind(f"The endpoint did not answer within {seconds:g} s."))
 
     def patrol() -> None:
-        if context.cancelled:
-            raise Cancelled
-        if context.releasing:
-            raise Released
-        if context.remaining_seconds <= 0:
-            raise AttemptTimeout
+        context.checkpoint_due()
         late()
 
     return patrol

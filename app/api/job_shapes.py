@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, StringConstraints, model_validator
+from pydantic import AliasChoices, BaseModel, Field, StringConstraints
 
 from app.api.reading import Input
 from app.api.shapes import JSON, Commas, Email, FieldError, Moment, Page, PageQuery, When
@@ -46,18 +46,6 @@ class JobIn(Input):
     retry_strategy: Literal["exponential", "linear", "fixed"] | None = None
     notify_on_completion: bool = False
     notification_email: Email | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _said_once(cls, given: Any) -> Any:
-        """Refuse two names of one field: which one was meant?"""
-        if (
-            isinstance(given, dict)
-            and sum(name in given for name in ("parameters", "params", "input_data")) > 1
-        ):
-            msg = "parameters, params and input_data are the same; send one of them"
-            raise ValueError(msg)
-        return given
 
 
 class JobAccepted(BaseModel):

@@ -79,6 +79,7 @@ class Storm:
         assert self.watch.looks > 0
         assert self.watch.seen == {}, "seen in the middle of it"
         assert self.fleet.broken(at_rest=True, promised=accepted) == {}
+        assert self.fleet.contradictions() == []
         assert wrong_endings(self.fleet, accepted) == []
 
 

@@ -27,7 +27,12 @@ BATCH = 20
 KINDS: dict[str, tuple[int, str, Callable[[random.Random], dict[str, Any]], frozenset[str]]] = {
     "noop": (30, "test-noop", lambda _: {}, frozenset({"completed"})),
     "echo": (18, "test-echo", lambda chance: {"n": chance.randrange(1000)}, frozenset({"completed"})),
-    "sleeper": (22, "test-sleeper", lambda chance: {"seconds": chance.uniform(0.05, 0.3)}, frozenset({"completed"})),
+    "sleeper": (
+        22,
+        "test-sleeper",
+        lambda chance: {"seconds": chance.uniform(0.05, 0.3)},
+        frozenset({"completed"}),
+    ),
     "flaky": (10, "test-flaky", lambda chance: {"failures": chance.randint(1, 2)}, frozenset({"completed"})),
     "limited": (8, "test-limited", lambda _: {"seconds": 0.05}, frozenset({"completed"})),
     "later": (6, "test-noop", lambda _: {}, frozenset({"completed"})),

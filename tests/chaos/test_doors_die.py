@@ -53,7 +53,9 @@ def test_a_job_whose_submitter_died_before_the_bell_is_run_all_the_same(
         dying.wanted = False
         fleet.until(lambda dying=dying: not dying.alive, 20)
         assert dying.exit_code == 9
-    orphans = [row["job_id"] for row in fleet.rows("SELECT job_id::text FROM jobs WHERE submitted_by = 'ringer'")]
+    orphans = [
+        row["job_id"] for row in fleet.rows("SELECT job_id::text FROM jobs WHERE submitted_by = 'ringer'")
+    ]
 
     assert len(orphans) == 30
     under.load.accepted |= dict.fromkeys(orphans, "noop")
@@ -117,7 +119,11 @@ class Client(threading.Thread):
 
     def _submit(self, kind: str) -> str | None:
         asked = wish(kind, self.chance)
-        body: dict[str, Any] = {"agent_id": asked.agent_id, "parameters": asked.parameters, "priority": asked.priority}
+        body: dict[str, Any] = {
+            "agent_id": asked.agent_id,
+            "parameters": asked.parameters,
+            "priority": asked.priority,
+        }
         try:
             answer = self.http.post("/api/v1/jobs", json=body)
         except httpx2.TransportError:
@@ -157,7 +163,11 @@ def test_two_schedulers_of_which_one_is_killed_again_and_again_do_everything_onc
 
 def count_promoted(fleet: Fleet) -> int:
     """How many jobs were called `queued` when their time came."""
-    return int(fleet.value("SELECT count(*) FROM job_history WHERE from_status IN ('pending','retry') AND to_status = 'queued'"))
+    return int(
+        fleet.value(
+            "SELECT count(*) FROM job_history WHERE from_status IN ('pending','retry') AND to_status = 'queued'"
+        )
+    )
 
 
 def test_a_scheduler_frozen_in_the_middle_of_a_sweep_holds_nobody_up(

@@ -52,7 +52,9 @@ def test_flushing_the_broker_every_second_loses_no_job(fleet: Fleet, storm: Call
     assert set(fleet.outcomes()) <= {"completed", "failed", "cancelled"}
 
 
-def test_work_goes_on_by_looking_while_the_broker_is_frozen(fleet: Fleet, storm: Callable[..., Storm]) -> None:
+def test_work_goes_on_by_looking_while_the_broker_is_frozen(
+    fleet: Fleet, storm: Callable[..., Storm]
+) -> None:
     crew(fleet)
     under = storm(fleet)
     fleet.pair.redis.freeze()

@@ -14,7 +14,7 @@ from actors.builtin.text.sentences import one_line
 from actors.builtin.text.sources import refuse
 
 MOST_BYTES = 100_000_000
-MOST_CELLS = 3_000_000
+MOST_CELLS = 1_500_000
 MOST_COLUMNS = 200
 MOST_CELL_CHARACTERS = 200
 DELIMITERS = {

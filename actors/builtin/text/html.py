@@ -16,11 +16,8 @@ _FURNITURE = frozenset({"nav", "header", "footer", "aside", "form", "button"})
 _TAG = re.compile("<([^<>]*)(>?)")
 _LONGEST_TAG = 5_000
 _BLOCKS = frozenset(
-    (
-        "p div section article main li ul ol dl dt dd table tr "
-        "td th h1 h2 h3 h4 h5 h6 pre blockquote br hr figcaption"
-    ).split()  # noqa: SIM905 - names read better in a row
-)
+    "p div section article main li ul ol dl dt dd table tr td th pre blockquote br hr figcaption".split()  # noqa: SIM905 - names read better in a row
+) | {f"h{level}" for level in range(1, 7)}
 
 
 def parse(html: str) -> BeautifulSoup:

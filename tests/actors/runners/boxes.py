@@ -12,6 +12,7 @@ from actors.runners.base import JSON, Work
 from actors.runners.box import Ending, run_boxed
 from actors.runners.environment import environment
 from actors.runners.order import Limits
+from app.errors import Cancelled
 from tests.doubles import RecordingContext
 
 # A child in its own session, a daemon made by a double fork, one that ignores TERM, a patient parent.
@@ -65,6 +66,17 @@ def alive(work: Work) -> list[str]:
         except psutil.Error:
             continue
     return found
+
+
+class LeaseLost(RecordingContext):
+    """The worker's own context says of a lost lease only by `checkpoint_due`; here once `lost` is set."""
+
+    lost = False
+
+    def checkpoint_due(self) -> None:
+        if self.lost:
+            raise Cancelled
+        super().checkpoint_due()
 
 
 def context_in(folder: Path, **more: Any) -> RecordingContext:

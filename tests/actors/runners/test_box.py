@@ -19,7 +19,7 @@ from actors.runners.box import OutOfMemory, OutputLimit, run_boxed
 from actors.runners.order import Limits
 from app.errors import AttemptTimeout, Cancelled, PermanentError, Released, TemporaryError
 from app.settings import ROOT
-from tests.actors.runners.boxes import TREE, alive, shell, work_for
+from tests.actors.runners.boxes import TREE, LeaseLost, alive, shell, work_for
 from tests.doubles import RecordingContext
 from tests.waiting import until
 
@@ -76,6 +76,28 @@ def test_a_stop_leaves_nobody_of_the_tree(
 
     assert alive(work) == []
     assert seconds_since(start) < most_seconds
+
+
+def test_a_lost_lease_ends_the_tree(context: RecordingContext) -> None:
+    work, losing = work_for({}), LeaseLost(workspace=context.workspace)
+
+    with pytest.raises(Cancelled):
+        shell(TREE, losing, work, on_line=when_planted(lambda: setattr(losing, "lost", True)))
+
+    assert alive(work) == []
+
+
+def test_a_shutdown_shortens_the_grace_of_a_cancelled_program(context: RecordingContext) -> None:
+    def stop_twice() -> None:
+        context.cancelled = True
+        threading.Timer(0.3, lambda: setattr(context, "releasing", True)).start()
+
+    start = time.monotonic()
+
+    with pytest.raises(Cancelled):
+        shell(TREE, context, on_line=when_planted(stop_twice))
+
+    assert seconds_since(start) < 4
 
 
 def test_a_program_that_obeys_term_is_stopped_at_once(context: RecordingContext) -> None:

@@ -22,7 +22,7 @@ from app.errors import (
     Released,
     TemporaryError,
 )
-from tests.actors.runners.boxes import work_for
+from tests.actors.runners.boxes import LeaseLost, work_for
 from tests.actors.runners.server import Site
 from tests.doubles import RecordingContext
 
@@ -166,6 +166,13 @@ def test_a_stop_ends_the_call_within_two_seconds(
         call(Wishing(workspace=context.workspace), site.url + path)
 
     assert time.monotonic() - start < 2
+
+
+def test_a_lost_lease_ends_the_call(context: RecordingContext, site: Site) -> None:
+    losing = type("Losing", (LeaseLost,), {"lost": property(lambda self: bool(site.asked))})
+
+    with pytest.raises(Cancelled):
+        call(losing(workspace=context.workspace), site.url + "/silence")
 
 
 @pytest.mark.parametrize("private", ["http://127.0.0.1:{port}/echo", "http://localhost:{port}/echo"])

@@ -31,6 +31,8 @@ def clean(quick: Engine, app: Flask) -> Iterator[None]:
     """Nothing of other tests, and no limit of logins but in the test about it."""
     app.config["CALLBOARD_LOGIN_LIMIT"] = "1000 per second"
     limiter.reset()
+    if limiter._fallback_storage:
+        limiter._fallback_storage.reset()
     yield
 
 

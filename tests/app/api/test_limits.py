@@ -28,7 +28,7 @@ def redis_gone(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(type(storage), "incr", refuse)
     monkeypatch.setattr(type(storage), "check", lambda _: False)
     yield
-    monkeypatch.setattr(limits.limiter, "_storage_dead", False)
+    limits.limiter._storage_dead = False
 
 
 def statuses(caller: Caller, amount: int) -> list[int]:

@@ -125,7 +125,7 @@ def test_a_body_over_the_limit_is_too_large(owner: Caller) -> None:
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 
 
-@pytest.mark.parametrize("job_id", ["x", "0", "null", "01890000-0000-7000-8000-00000000000", "%00", "..%2f", "é"])
+@pytest.mark.parametrize("job_id", ["x", "0", "null", "01890000-0000-7000-8000-00000000000", "%00", "..", "é"])
 def test_a_malformed_id_is_malformed(job_id: str, owner: Caller) -> None:
     assert owner.get(f"{JOBS}/{job_id}/status").status_code in (400, 404)
     assert owner.get(f"{JOBS}/{job_id}").status_code in (400, 404)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.app.api import world
+from tests.app.api.calling import Caller
+
+JOBS = "/api/v1/jobs"
+
+
+def status(caller: Caller, job_id: str, query: str = "", **headers: str) -> Any:
+    return caller.get(f"{JOBS}/{job_id}/status{query}", headers=headers)
+
+
+def test_the_document_says_when_to_come_back(owner: Caller) -> None:
+    answer = status(owner, world.submitted(owner.id))
+
+    assert answer.json["poll"] == {"next_after_ms": 3000, "terminal": False}
+    assert (answer.headers["Retry-After"], answer.headers["X-Poll-After-Ms"]) == ("3", "3000")
+
+
+def test_a_finished_job_says_that_one_need_not_come_back(owner: Caller) -> None:
+    answer = status(owner, world.completed(owner.id))
+
+    assert answer.json["poll"] == {"next_after_ms": None, "terminal": True}
+    assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize("make", [world.completed, world.failed, lambda owner: world.running(owner).job_id])
+def test_unchanged_is_304_without_a_body(make: Any, owner: Caller) -> None:
+    job_id = make(owner.id)
+    tag = status(owner, job_id).headers["ETag"]
+    again = status(owner, job_id, **{"If-None-Match": tag})
+
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert again.headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("form", ['W/{}', '"x", {}', "{}, W/\"y\""])
+def test_the_tag_is_found_in_every_form(form: str, owner: Caller) -> None:
+    job_id = world.completed(owner.id)
+    tag = status(owner, job_id).headers["ETag"]
+
+    assert status(owner, job_id, **{"If-None-Match": form.format(tag)}).status_code == 304
+
+
+def test_a_tag_that_compression_has_marked_is_the_same(owner: Caller) -> None:
+    job_id = world.completed(owner.id)
+    tag = status(owner, job_id).headers["ETag"]
+
+    assert status(owner, job_id, **{"If-None-Match": f'{tag[:-1]}:gzip"'}).status_code == 304
+
+
+def test_any_change_gives_a_new_document(owner: Caller) -> None:
+    claim = world.running(owner.id)
+    tag = status(owner, claim.job_id).headers["ETag"]
+    world.said(claim, "half way")
+
+    fresh = status(owner, claim.job_id, **{"If-None-Match": tag})
+    assert (fresh.status_code, fresh.json["progress"], fresh.json["log_cursor"]) == (200, 30, 1)
+    owner.post(f"{JOBS}/{claim.job_id}/cancel")
+    later = status(owner, claim.job_id, **{"If-None-Match": fresh.headers["ETag"]})
+    assert (later.status_code, later.json["cancel_requested"]) == (200, True)
+
+
+def test_who_sees_more_has_another_tag(owner: Caller, viewer: Caller) -> None:
+    job_id = world.completed(owner.id)
+    tag = status(viewer, job_id).headers["ETag"]
+
+    assert status(owner, job_id, **{"If-None-Match": tag}).status_code == 200
+
+
+def test_a_304_reads_no_big_column(owner: Caller, quick: Engine) -> None:
+    job_id = world.completed(owner.id)
+    tag = status(owner, job_id).headers["ETag"]
+    asked = _statements(quick, lambda: status(owner, job_id, **{"If-None-Match": tag}))
+
+    assert asked  # the listener hears what it should
+    assert not [text for text in asked if "parameters" in text or "result" in text or "stack_trace" in text]
+
+
+def _statements(engine: Engine, do: Any) -> list[str]:
+    """What was sent to Postgres meanwhile; raw cursors too, so it wraps the connection's cursor."""
+    heard: list[str] = []
+
+    class Listening:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __enter__(self) -> Any:
+            self.inner.__enter__()
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.inner.__exit__(*error)
+
+        def execute(self, text: str, values: object = None) -> None:
+            heard.append(text)
+            self.inner.execute(text, values)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    from app.db import Database
+
+    original = Database._cursor
+    Database._cursor = lambda self: Listening(original(self))  # type: ignore[method-assign, return-value]
+    try:
+        do()
+    finally:
+        Database._cursor = original  # type: ignore[method-assign]
+    return heard
+
+
+def test_log_lines_come_along_newest_or_after_a_cursor(owner: Caller) -> None:
+    claim = world.running(owner.id)
+    world.said(claim, "one", "two", "three")
+
+    def lines(query: str) -> list[str]:
+        return [line["message"] for line in status(owner, claim.job_id, query).json["logs"]]
+
+    assert lines("?logs=2") == ["two", "three"]
+    assert lines("?log_cursor=1") == ["two", "three"]
+    assert lines("?log_cursor=1&logs=1") == ["two"]
+    assert lines("?log_cursor=3") == []
+
+
+def test_many_jobs_in_one_request(owner: Caller, other: Caller) -> None:
+    waiting, done, theirs = world.submitted(owner.id), world.completed(owner.id), world.submitted(other.id)
+    missing = "01890000-0000-7000-8000-000000000000"
+    answer = owner.get(f"{JOBS}/status?ids={waiting},{missing}&ids={done},{theirs},{waiting}")
+
+    assert answer.json is not None
+    assert [job["job_id"] for job in answer.json["jobs"]] == [waiting, done]
+    assert answer.json["not_found"] == [missing, theirs]
+    assert answer.json["poll"] == {"next_after_ms": 3000, "terminal": False}
+
+
+def test_many_jobs_have_one_tag(owner: Caller) -> None:
+    first, second = world.running(owner.id), world.running(owner.id)
+    path = f"{JOBS}/status?ids={first.job_id},{second.job_id}"
+    tag = owner.get(path).headers["ETag"]
+    assert owner.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+    world.said(second, "news")
+    assert owner.get(path, headers={"If-None-Match": tag}).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["", "?ids=", "?ids=x", "?ids=" + ",".join(["01890000-0000-7000-8000-000000000000"] * 101)])
+def test_no_broken_and_too_many_ids_are_malformed(query: str, owner: Caller) -> None:
+    assert owner.get(f"{JOBS}/status{query}").status_code == 400
+
+
+def test_only_finished_jobs_need_no_further_poll(owner: Caller) -> None:
+    answer = owner.get(f"{JOBS}/status?ids={world.completed(owner.id)}").json
+
+    assert answer is not None
+    assert answer["poll"] == {"next_after_ms": None, "terminal": True}
