@@ -24,16 +24,24 @@ class Attempt:
     """The Context of one claim. Cheap to make: a folder is made only for agents that want one."""
 
     def __init__(
-        self, claim: Claim, *, store: artifacts.Store, timeout_seconds: float, soft_seconds: float, max_lines: int
+        self,
+        claim: Claim,
+        *,
+        store: artifacts.Store,
+        timeout_seconds: float,
+        soft_seconds: float,
+        max_lines: int,
+        drain: threading.Event | None = None,
     ) -> None:
-        """The clock of the time limit starts here."""
+        """The clock of the time limit starts here; `drain` is set when the worker process shuts down."""
         self.claim = claim
         self.store = store
         self.max_lines = max_lines
         self.started = time.monotonic()
         self.deadline = self.started + timeout_seconds
         self.soft_deadline = self.started + soft_seconds
-        self.cancelled = False
+        self._drain = drain or threading.Event()
+        self.cancel_asked = False
         self.lost = False
         """The lease is gone: stop, and write nothing."""
         self.releasing = False
@@ -95,7 +103,7 @@ class Attempt:
 
     def checkpoint_due(self) -> None:
         """Raise if the attempt must stop here."""
-        if self.lost or self.cancelled:
+        if self.cancelled:
             raise Cancelled
         if self.releasing:
             raise Released
@@ -106,6 +114,16 @@ class Attempt:
         """Record the process id of a child."""
         with self._lock:
             self._news["process_id"] = pid
+
+    @property
+    def cancelled(self) -> bool:
+        """Somebody asked for the job to stop, or its lease is gone."""
+        return self.cancel_asked or self.lost
+
+    @property
+    def draining(self) -> bool:
+        """The worker is shutting down: a child that was terminated now was terminated by the platform."""
+        return self._drain.is_set()
 
     @property
     def remaining_seconds(self) -> float:
@@ -125,7 +143,10 @@ class Attempt:
     def put_back(self, report: Report) -> None:
         """Keep a report that could not be written, for the next time; newer news win."""
         with self._lock:
-            said = {k: getattr(report, k) for k in ("progress", "stage", "current_step", "process_id", "usage", "checkpoint")}
+            said = {
+                k: getattr(report, k)
+                for k in ("progress", "stage", "current_step", "process_id", "usage", "checkpoint")
+            }
             self._news = {k: v for k, v in said.items() if v is not None} | self._news
             self._lines = report.lines + self._lines
 
@@ -146,7 +167,11 @@ class Attempt:
             if self._said > self.max_lines:
                 return
             if self._said == self.max_lines:
-                message, level, data = f"more than {self.max_lines} lines: the rest is not kept", "warning", None
+                message, level, data = (
+                    f"more than {self.max_lines} lines: the rest is not kept",
+                    "warning",
+                    None,
+                )
             self._lines.append(
                 Line(at=clock.now(), kind=kind, level=level, source=source, message=message, data=data)
             )

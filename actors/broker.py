@@ -63,8 +63,8 @@ class Bell(RedisBroker):
 class Listener(_RedisConsumer):
     """A consumer that waits on a wake key. Dramatiq's own sleeps up to half a second between looks."""
 
-    def __init__(self, broker: Bell, queue_name: str, prefetch: int, timeout: int) -> None:
-        """`timeout` 0 makes the inherited look return at once; waiting is ours."""
+    def __init__(self, broker: Bell, queue_name: str, prefetch: int, _timeout: int) -> None:
+        """A timeout of 0 makes the inherited look return at once; waiting is ours."""
         super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
 
     def __next__(self) -> Any:

@@ -17,7 +17,7 @@ from actors.post import Post
 from actors.runners import get as runner_named
 from actors.runners.base import Work
 from app.agents.definition import Definition
-from app.db import AWAY, db
+from app.db import AWAY, db, dumps
 from app.errors import Cancelled, JobError, LostLease, PermanentError, Released, TemporaryError
 from app.jobs import lifecycle, timeline
 from app.jobs.claims import Claim
@@ -36,7 +36,9 @@ LARGEST_RESULT = 1_000_000
 class AttemptFailed(Exception):
     """An attempt failed; carries all that the retry and dead-letter middleware need."""
 
-    def __init__(self, post: Post, claim: Claim, definition: Definition | None, error: JobError, trace: str) -> None:
+    def __init__(
+        self, post: Post, claim: Claim, definition: Definition | None, error: JobError, trace: str
+    ) -> None:
         """`definition` is None if not even that could be read; `settled` tells the next hook to leave it alone."""
         super().__init__(error.message)
         self.post, self.claim, self.definition, self.error, self.trace = post, claim, definition, error, trace
@@ -102,6 +104,7 @@ def _open(post: Post, claim: Claim, definition: Definition) -> Attempt:
         timeout_seconds=hard,
         soft_seconds=min(s.job_soft_limit_seconds, hard * 0.92),
         max_lines=s.max_log_lines,
+        drain=post.draining,
     )
     post.enter(attempt)
     return attempt
@@ -119,7 +122,9 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     try:
         result = runner_named(definition.ours.runner).run(work, attempt)
         _demand_result(result)
-        return Ending(lambda: _complete(post, definition, Success(claim, result, attempt.amounts)), "completed")
+        return Ending(
+            lambda: _complete(post, definition, Success(claim, result, attempt.amounts)), "completed"
+        )
     except Cancelled:
         if attempt.lost:
             raise LostLease from None
@@ -144,6 +149,7 @@ def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
         parameters=claim.parameters,
         config=definition.runner_config
         | {
+            "instructions": definition.instructions,
             "workspace_roots": [str(root) for root in s.workspace_roots],
             "execute_roots": [str(root) for root in s.execute_roots],
             "http_allow_private": s.http_allow_private,
@@ -158,6 +164,10 @@ def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
 def _demand_result(result: Any) -> None:
     if not isinstance(result, dict):
         raise PermanentError(f"the agent answered {type(result).__name__}; a result must be a JSON object")
+    if (size := len(dumps(result))) > LARGEST_RESULT:
+        raise PermanentError(
+            f"the result has {size} bytes; at most {LARGEST_RESULT} are kept: leave large output as an artifact"
+        )
 
 
 def _write_news(attempt: Attempt) -> None:

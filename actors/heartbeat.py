@@ -78,7 +78,9 @@ class Heartbeat:
         attempts = post.in_hand()
         extend = began - self._extended_at >= post.settings.heartbeat_seconds
         with db.quick():
-            heard = claims.beat([a.claim for a in attempts], lease_seconds=post.settings.lease_seconds, extend=extend)
+            heard = claims.beat(
+                [a.claim for a in attempts], lease_seconds=post.settings.lease_seconds, extend=extend
+            )
             for attempt in attempts:
                 self._tell(attempt, heard[attempt.claim.job_id, attempt.claim.fence])
                 self._write(attempt)
@@ -93,7 +95,7 @@ class Heartbeat:
             # It may just have been settled by its own thread between our list and our look: harmless then.
             attempt.lost = True
         elif heard.cancel:
-            attempt.cancelled = True
+            attempt.cancel_asked = True
 
     def _write(self, attempt: Attempt) -> None:
         report = attempt.take_report()
@@ -112,11 +114,11 @@ class Heartbeat:
         post = self.post
         self._extended_at = began
         if not fleet.beat(post.worker_id, draining=post.draining.is_set(), redis_away=post.redis_away):
-            from actors.middleware.shift import register  # noqa: PLC0415 - shift imports this module
+            from actors.middleware.shift import register
 
             register(post)
         if began - self._health_at > HEALTH_SECONDS:
-            checkup.note_health(post.settings.pools)
+            checkup.note_health(post.settings.pools, http_allow_private=post.settings.http_allow_private)
             self._health_at = began
 
     def _drain(self) -> None:

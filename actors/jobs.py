@@ -22,7 +22,9 @@ def declare(broker: dramatiq.Broker, post: Post) -> dramatiq.Actor[[str], None]:
     for pool in post.settings.pools:
         broker.declare_queue(pool)
 
-    @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=post.settings.pools[0], throws=(AttemptFailed,))
+    @dramatiq.actor(
+        broker=broker, actor_name=ACTOR, queue_name=post.settings.pools[0], throws=(AttemptFailed,)
+    )
     def work(_pool: str) -> None:
         """See jobs through until none is left, the process drains, or one fails."""
         work_until_empty(post)

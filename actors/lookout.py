@@ -17,7 +17,7 @@ from actors.execute import AttemptFailed
 from actors.jobs import work_until_empty
 from actors.middleware import dead_letter, retry
 from actors.post import Post
-from app.db import AWAY, db
+from app.db import AWAY
 from app.observe import logs
 
 log = logs.get("lookout")
@@ -82,15 +82,10 @@ class Lookout:
     def _work_until_quiet(self) -> None:
         while not self.post.draining.is_set():
             try:
-                return work_until_empty(self.post)
+                work_until_empty(self.post)
+                break
             except AttemptFailed as failed:
                 # The middleware decides for jobs that came by a bell; here nobody rang, so ask it directly.
                 retry.decide(failed)
                 if not failed.settled:
                     dead_letter.bury(failed)
-
-
-def idle(post: Post) -> bool:
-    """Whether nothing is in hand (for tests)."""
-    with db.quick():
-        return not post.in_hand()

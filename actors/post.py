@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import psycopg2
 import uuid_utils.compat
 
 from actors.attempt import Attempt
@@ -15,12 +16,15 @@ from actors.broker import Ringer
 from actors.together import Together
 from app.agents import registry
 from app.agents.definition import Definition
-from app.db import AWAY, db
+from app.db import db
 from app.jobs import lifecycle
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim, claim_next
 from app.jobs.lifecycle import Success
 from app.settings import Settings
+
+# What Postgres says against one job's data, as opposed to being away: only that job may pay for it.
+REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)
 
 
 @dataclass(kw_only=True)
@@ -29,7 +33,9 @@ class Post:
 
     settings: Settings
     ringer: Ringer
-    worker_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.compat.uuid7().hex[-6:]}")
+    worker_id: str = field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.compat.uuid7().hex[-6:]}"
+    )
     draining: threading.Event = field(default_factory=threading.Event)
     redis_away: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
@@ -73,9 +79,7 @@ class Post:
         try:
             with db.quick():
                 return [*lifecycle.complete_many(done)]
-        except AWAY:
-            raise
-        except Exception as refused:
+        except REFUSED as refused:
             if len(done) == 1:
                 return [refused]
             return [answer for each in done for answer in self._complete([each])]

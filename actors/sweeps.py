@@ -29,7 +29,7 @@ def _alone(key: int, do: Callable[[], None]) -> bool:
     return True
 
 
-def call_due(settings: Settings) -> None:
+def call_due(_settings: Settings) -> None:
     """Every second: jobs whose time has come."""
     with db.quick():
         promote()

@@ -51,10 +51,12 @@ class Together(Generic[Question, Answer]):
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             for waiting in batch:
                 waiting.taken = True
+        if not batch:  # another took ours between our look and our turn
+            return
         try:
             for waiting, answer in zip(batch, self._do([w.question for w in batch]), strict=True):
                 waiting.answer = answer
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to everybody who waits
             for waiting in batch:
                 waiting.error = error
         finally:

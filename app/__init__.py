@@ -19,11 +19,11 @@ __version__ = "0.1.0"
 
 def bare_app(settings: Settings) -> Flask:
     """An app with the database and nothing else: for migrations, the command line and the seed."""
-    from flask import Flask  # noqa: PLC0415
-    from flask_migrate import Migrate  # noqa: PLC0415
+    from flask import Flask
+    from flask_migrate import Migrate
 
-    from app.db import db, engine_options  # noqa: PLC0415
-    from app.settings import ROOT  # noqa: PLC0415
+    from app.db import db, engine_options
+    from app.settings import ROOT
 
     _know_all_tables()
     app = Flask("app", root_path=str(ROOT), template_folder="templates", static_folder=None)
@@ -47,26 +47,29 @@ def bare_app(settings: Settings) -> Flask:
 
 def _know_all_tables() -> None:
     """Every table must be known to Base before Alembic compares and before mappers are configured."""
-    import app.accounts.models  # noqa: PLC0415
-    import app.agents.models  # noqa: PLC0415
-    import app.audit  # noqa: PLC0415
-    import app.jobs.models  # noqa: PLC0415
-    import app.workers.models  # noqa: F401, PLC0415
+    import app.accounts.models
+    import app.agents.models
+    import app.audit
+    import app.jobs.models
+    import app.workers.models  # noqa: F401
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """A web process: rooms, doors, and the bell. Without `settings` the environment is read."""
-    from werkzeug.middleware.proxy_fix import ProxyFix  # noqa: PLC0415
+    from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from actors.broker import make_ringer  # noqa: PLC0415
-    from app import api, dashboard  # noqa: PLC0415
-    from app import settings as configuration  # noqa: PLC0415
-    from app.db import db  # noqa: PLC0415
-    from app.jobs import dispatch  # noqa: PLC0415
-    from app.observe import logs  # noqa: PLC0415
+    from actors.broker import make_ringer
+    from actors.runners.privacy import hide_process
+    from app import api, dashboard
+    from app import settings as configuration
+    from app.db import db
+    from app.jobs import dispatch
+    from app.observe import logs
 
     settings = settings or configuration.load()
     logs.configure(settings.log_level, settings.log_format)
+    if settings.environment == "production":
+        hide_process()  # agents of the same user must not read DATABASE_URL from our environment
     app = bare_app(settings)
     app.config["PACE"] = pace(settings)
     with app.app_context():
@@ -83,7 +86,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def pace(settings: Settings) -> Pace:
     """The polling intervals as the hints want them."""
-    from app.polling.hints import Pace  # noqa: PLC0415
+    from app.polling.hints import Pace
 
     return Pace(
         queued=settings.poll_queued_ms,

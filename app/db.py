@@ -81,7 +81,11 @@ def _storable(value: object, depth: int = 0) -> object:
 
 def storable(text: str) -> str:
     """`text` without what Postgres refuses: NUL and lone surrogates become U+FFFD."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return (
+        text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        .encode("utf-16", "surrogatepass")
+        .decode("utf-16", "replace")
+    )
 
 
 def as_json(value: object) -> psycopg2.extras.Json:

@@ -1,14 +1,14 @@
 """Everything that may go wrong on purpose, as one tree; the doors translate it in one place each.
 
-    CallboardError
-    ├── NotFound        404  there is no such thing (or it is not yours to know of)
-    ├── Invalid         422  the input cannot be accepted; `fields` says where
-    ├── Malformed       400  the request cannot even be read
-    ├── Forbidden       403  you are known, and may not do this
-    ├── Unauthenticated 401  nobody is signed in
-    ├── Conflict        409  not in this state; `allowed` says what is possible instead
-    ├── LostLease       409  another worker owns the attempt now
-    └── Unavailable     503  something we need is away; try again after `retry_after` seconds
+CallboardError
+├── NotFound        404  there is no such thing (or it is not yours to know of)
+├── Invalid         422  the input cannot be accepted; `fields` says where
+├── Malformed       400  the request cannot even be read
+├── Forbidden       403  you are known, and may not do this
+├── Unauthenticated 401  nobody is signed in
+├── Conflict        409  not in this state; `allowed` says what is possible instead
+├── LostLease       409  another worker owns the attempt now
+└── Unavailable     503  something we need is away; try again after `retry_after` seconds
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Invalid(CallboardError):
     code = "invalid"
     status = 422
 
-    def __init__(
-        self, message: str | None = None, fields: list[tuple[str, str]] | None = None
-    ) -> None:
+    def __init__(self, message: str | None = None, fields: list[tuple[str, str]] | None = None) -> None:
         """Keep the sentence and, for forms, which field each complaint belongs to."""
         super().__init__(message)
         self.fields = fields or []

@@ -6,6 +6,7 @@ The README's table is compared with this class in a test; each field's descripti
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,47 +28,110 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="Postgres. Empty: `make run` starts an embedded one.")
     redis_url: str = Field("", description="Redis (`redis://`, `rediss://`, `unix://`). Empty: embedded.")
     port: int = Field(8000, ge=1, le=65535, description="Port of the web process.")
-    host: str = Field("127.0.0.1", validation_alias="CALLBOARD_HOST", description="Address the web process binds; platforms need `0.0.0.0`.")
-    home: Path = Field(Path(".callboard"), validation_alias="CALLBOARD_HOME", description="Folder of embedded data, artifacts, logs and pid files.")
-    artifacts_url: str = Field("", description="Where artifacts are kept, as an fsspec URL. Empty: `CALLBOARD_HOME/artifacts`.")
-    base_url: str = Field("", description="Public address for links in messages. Empty: `http://127.0.0.1:PORT`.")
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias="CALLBOARD_HOST",
+        description="Address the web process binds; platforms need `0.0.0.0`.",
+    )
+    home: Path = Field(
+        Path(".callboard"),
+        validation_alias="CALLBOARD_HOME",
+        description="Folder of embedded data, artifacts, logs and pid files.",
+    )
+    artifacts_url: str = Field(
+        "", description="Where artifacts are kept, as an fsspec URL. Empty: `CALLBOARD_HOME/artifacts`."
+    )
+    base_url: str = Field(
+        "", description="Public address for links in messages. Empty: `http://127.0.0.1:PORT`."
+    )
 
     # -- who may come in
-    secret_key: str = Field("", description="Signs cookies; at least 32 characters. Empty: made once and kept in `CALLBOARD_HOME/secret_key`.")
+    secret_key: str = Field(
+        "",
+        description="Signs cookies; at least 32 characters. Empty: made once and kept in `CALLBOARD_HOME/secret_key`.",
+    )
     jwt_secret: str = Field("", description="Signs access tokens. Empty: derived from SECRET_KEY.")
-    admin_email: str = Field("admin@callboard.local", validation_alias=AliasChoices("CALLBOARD_ADMIN_EMAIL", "ADMIN_EMAIL"), description="E-mail of the first admin.")
-    admin_password: str = Field("", validation_alias=AliasChoices("CALLBOARD_ADMIN_PASSWORD", "ADMIN_PASSWORD"), description="Password of the first admin. Empty: made and printed once.")
-    admin_api_key: str = Field("", validation_alias="CALLBOARD_ADMIN_API_KEY", description="API key of the first admin. Empty: made and printed once.")
-    trusted_proxies: int = Field(0, ge=0, le=5, description="How many proxies in front are trusted for X-Forwarded-*; Heroku and Railway: 1.")
+    admin_email: str = Field(
+        "admin@callboard.local",
+        validation_alias=AliasChoices("CALLBOARD_ADMIN_EMAIL", "ADMIN_EMAIL"),
+        description="E-mail of the first admin.",
+    )
+    admin_password: str = Field(
+        "",
+        validation_alias=AliasChoices("CALLBOARD_ADMIN_PASSWORD", "ADMIN_PASSWORD"),
+        description="Password of the first admin. Empty: made and printed once.",
+    )
+    admin_api_key: str = Field(
+        "",
+        validation_alias="CALLBOARD_ADMIN_API_KEY",
+        description="API key of the first admin. Empty: made and printed once.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="How many proxies in front are trusted for X-Forwarded-*; Heroku and Railway: 1.",
+    )
     access_token_minutes: int = Field(60, ge=1, description="Life of an access token.")
     refresh_token_days: int = Field(7, ge=1, description="Life of a refresh token.")
     rate_limit_per_minute: int = Field(100, ge=0, description="API writes a minute per key; 0 = unlimited.")
     rate_limit_per_hour: int = Field(1000, ge=0, description="API writes an hour per key; 0 = unlimited.")
-    rate_limit_burst_per_second: int = Field(20, ge=0, description="API writes a second per key; 0 = unlimited.")
+    rate_limit_burst_per_second: int = Field(
+        20, ge=0, description="API writes a second per key; 0 = unlimited."
+    )
     poll_limit_per_minute: int = Field(6000, ge=0, description="Polls (GET) a minute per key; 0 = unlimited.")
 
     # -- processes
-    web_processes: int = Field(2, ge=1, validation_alias=AliasChoices("WEB_CONCURRENCY", "WEB_PROCESSES"), description="gunicorn worker processes.")
+    web_processes: int = Field(
+        2,
+        ge=1,
+        validation_alias=AliasChoices("WEB_CONCURRENCY", "WEB_PROCESSES"),
+        description="gunicorn worker processes.",
+    )
     web_threads: int = Field(8, ge=1, description="Threads in each web process.")
     worker_processes: int = Field(1, ge=1, description="Dramatiq worker processes.")
     worker_threads: int = Field(8, ge=1, description="Jobs that run at once in each worker process.")
-    pools: Annotated[tuple[str, ...], NoDecode] = Field(POOLS, validation_alias="CALLBOARD_POOLS", description="Pools this worker serves, comma separated.")
-    shutdown_grace_seconds: float = Field(15, ge=0, le=25, description="How long a running job may go on after SIGTERM before it is handed back.")
+    pools: Annotated[tuple[str, ...], NoDecode] = Field(
+        POOLS, validation_alias="CALLBOARD_POOLS", description="Pools this worker serves, comma separated."
+    )
+    shutdown_grace_seconds: float = Field(
+        15,
+        ge=0,
+        le=25,
+        description="How long a running job may go on after SIGTERM before it is handed back.",
+    )
 
     # -- the database
     db_pool_size: int = Field(20, ge=1, description="Connections kept open per process.")
     db_max_overflow: int = Field(30, ge=0, description="Connections opened besides under load.")
     db_pool_recycle: int = Field(3600, ge=1, description="Seconds after which a connection is replaced.")
-    db_statement_timeout_ms: int = Field(15000, ge=100, description="A statement that takes longer is cancelled.")
+    db_statement_timeout_ms: int = Field(
+        15000, ge=100, description="A statement that takes longer is cancelled."
+    )
 
     # -- jobs
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker extends its leases.")
-    lease_seconds: float = Field(60, gt=0, validation_alias=AliasChoices("LEASE_SECONDS", "HEARTBEAT_TTL_SECONDS"), description="A lease that is not extended for so long is lost.")
-    sweep_interval_seconds: float = Field(5, gt=0, description="How often lost bells are rung again and lost leases looked for.")
-    look_seconds: float = Field(2, gt=0, description="How often a worker looks into Postgres by itself while Redis is away.")
-    max_lost: int = Field(3, ge=1, description="A job that loses its worker so often ends in the dead letters.")
-    lost_backoff_seconds: float = Field(5, ge=0, description="First wait after a lost worker; grows fourfold.")
-    job_time_limit_seconds: int = Field(3600, ge=1, description="Hard time limit of a job; agents and submissions may set less.")
+    lease_seconds: float = Field(
+        60,
+        gt=0,
+        validation_alias=AliasChoices("LEASE_SECONDS", "HEARTBEAT_TTL_SECONDS"),
+        description="A lease that is not extended for so long is lost.",
+    )
+    sweep_interval_seconds: float = Field(
+        5, gt=0, description="How often lost bells are rung again and lost leases looked for."
+    )
+    look_seconds: float = Field(
+        2, gt=0, description="How often a worker looks into Postgres by itself while Redis is away."
+    )
+    max_lost: int = Field(
+        3, ge=1, description="A job that loses its worker so often ends in the dead letters."
+    )
+    lost_backoff_seconds: float = Field(
+        5, ge=0, description="First wait after a lost worker; grows fourfold."
+    )
+    job_time_limit_seconds: int = Field(
+        3600, ge=1, description="Hard time limit of a job; agents and submissions may set less."
+    )
     job_soft_limit_seconds: int = Field(3300, ge=1, description="After this a job is told to wrap up.")
     cli_timeout_seconds: int = Field(300, ge=1, description="Time limit of a command agent that sets none.")
     max_body_bytes: int = Field(2_000_000, ge=1024, description="Larger request bodies are refused with 413.")
@@ -77,16 +141,27 @@ class Settings(BaseSettings):
     history_retention_days: int = Field(365, ge=1, description="History and audit rows are kept so long.")
 
     # -- agents
-    workspace_roots: Annotated[tuple[Path, ...], NoDecode] = Field((ROOT / "examples",), description="Folders that agents may read, separated by `:`.")
-    execute_roots: Annotated[tuple[Path, ...], NoDecode] = Field((ROOT / "examples",), description="Folders whose code test agents may execute, separated by `:`; must lie in WORKSPACE_ROOTS.")
-    agent_folders: Annotated[tuple[Path, ...], NoDecode] = Field((), description="Folders of agent definitions read at start, separated by `:`.")
-    http_allow_private: bool = Field(False, description="Let HTTP agents call private addresses. Only for development and tests.")
+    workspace_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (ROOT / "examples",), description="Folders that agents may read, separated by `:`."
+    )
+    execute_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (ROOT / "examples",),
+        description="Folders whose code test agents may execute, separated by `:`; must lie in WORKSPACE_ROOTS.",
+    )
+    agent_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders of agent definitions read at start, separated by `:`."
+    )
+    http_allow_private: bool = Field(
+        False, description="Let HTTP agents call private addresses. Only for development and tests."
+    )
     job_memory_mb: int = Field(2048, ge=64, description="Memory an agent's process tree may use.")
 
     # -- polling
     poll_queued_ms: int = Field(3000, ge=100, description="Poll hint for waiting jobs.")
     poll_running_ms: int = Field(2000, ge=100, description="Poll hint for running jobs.")
-    poll_retry_ms: int = Field(5000, ge=100, description="Poll hint for jobs that wait for their next attempt.")
+    poll_retry_ms: int = Field(
+        5000, ge=100, description="Poll hint for jobs that wait for their next attempt."
+    )
     poll_max_ms: int = Field(10000, ge=100, description="Longest poll hint while nothing changes.")
     poll_min_ms: int = Field(1000, ge=0, description="Faster polls get the cached document.")
     poll_timeout_ms: int = Field(5000, ge=100, description="The page gives up on a poll after this.")
@@ -96,9 +171,15 @@ class Settings(BaseSettings):
     stats_refresh_ms: int = Field(5000, ge=100, description="Poll hint of the dashboard's figures.")
 
     # -- mode
-    environment: Literal["production", "development", "test"] = Field("production", validation_alias="CALLBOARD_ENV", description="`development` and `test` relax secure cookies.")
+    environment: Literal["production", "development", "test"] = Field(
+        "production",
+        validation_alias="CALLBOARD_ENV",
+        description="`development` and `test` relax secure cookies.",
+    )
     log_level: str = Field("INFO", description="Least level that is logged.")
-    log_format: Literal["json", "console"] = Field("json", description="`console` is for reading at a terminal.")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="`console` is for reading at a terminal."
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -153,10 +234,8 @@ class Settings(BaseSettings):
             fresh = self.home / f".secret_key-{secrets.token_hex(4)}"
             fresh.touch(mode=0o600)
             fresh.write_text(secrets.token_urlsafe(48))
-            try:
+            with suppress(FileExistsError):
                 kept.hardlink_to(fresh)  # whoever is first wins; the others read it
-            except FileExistsError:
-                pass
             fresh.unlink()
         return kept.read_text().strip()
 

@@ -29,6 +29,7 @@ class RecordingContext:
     pids: list[int] = field(default_factory=list)
     cancelled: bool = False
     releasing: bool = False
+    draining: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:

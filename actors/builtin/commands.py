@@ -101,7 +101,7 @@ def environment(workspace: Path, **more: str) -> dict[str, str]:
     }
 
 
-def run(  # noqa: PLR0913 - one door to every child process, so that none goes around the deadline
+def run(
     argv: Sequence[str],
     context: Context,
     *,
@@ -120,7 +120,7 @@ def run(  # noqa: PLR0913 - one door to every child process, so that none goes a
     cwd = cwd or context.workspace
     out, err = _spool(context.workspace, "stdout"), _spool(context.workspace, "stderr")
     with out, err:
-        process = subprocess.Popen(  # noqa: S603 - a list, never a shell
+        process = subprocess.Popen(
             list(argv),
             cwd=cwd,
             env=env if env is not None else environment(context.workspace),
@@ -173,7 +173,7 @@ def _lines_of(process: subprocess.Popen[bytes]) -> queue.Queue[bytes | None]:
     """Lines of the tool's output as they come; None at its end. Read in a thread: a pipe blocks."""
     lines: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
     pipe = process.stdout
-    assert pipe is not None  # noqa: S101 - for the type checker
+    assert pipe is not None
 
     def read() -> None:
         while line := pipe.readline(65_536):

@@ -105,7 +105,7 @@ def _from_files(work: Work, context: Context) -> list[Source]:
 def _page(url: str, work: Work, context: Context) -> Source:
     """A public web page; the guard against private addresses is in fetch_public."""
     # Only jobs with addresses pay for loading the HTTP client.
-    from actors.runners.http import fetch_public  # noqa: PLC0415
+    from actors.runners.http import fetch_public
 
     context.log(f"Fetching {one_line(url)}")
     address, media_type, content = fetch_public(

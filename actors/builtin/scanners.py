@@ -82,7 +82,7 @@ def complexity(source: Source, context: Context) -> list[dict[str, Any]]:
 
 
 def maintainability(source: Source, context: Context) -> dict[str, float]:
-    """radon's maintainability index (0-100, higher is better) of each file."""
+    """Radon's maintainability index (0-100, higher is better) of each file."""
     report = commands.run(commands.module("radon", "mi", "-j", "./source"), context, tool="radon").json()
     return {
         _inside(path, source): round(float(file["mi"]), 1) for path, file in report.items() if "mi" in file

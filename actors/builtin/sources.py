@@ -49,7 +49,7 @@ class Source:
         )
 
 
-def take(  # noqa: PLR0913 - the three optional ones are one question each
+def take(
     place: Path,
     context: Context,
     *,

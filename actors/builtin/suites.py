@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET  # noqa: S405 - see _from_junit
+from xml.etree import ElementTree as ET
 
 import orjson
 
@@ -146,7 +146,7 @@ class Watch:
         self.context.progress(round(percent, 1), words)
 
 
-def run_suite(  # noqa: PLR0913 - each is a different question
+def run_suite(
     copy: Path,
     context: Context,
     *,

@@ -156,7 +156,7 @@ def _gaps(read: Outline, suite: Suite, path: str) -> list[Gap]:
     return sorted(gaps, key=lambda gap: (gap.percent, gap.piece.line))
 
 
-def _result(  # noqa: PLR0913 - all that was found out
+def _result(
     path: str, *, tests: list[str], suite: Suite, gaps: list[Gap], read: Outline, least: float
 ) -> JSON:
     percent = suite.coverage_percent

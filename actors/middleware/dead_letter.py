@@ -36,4 +36,6 @@ def bury(failed: AttemptFailed) -> None:
     except LostLease:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     else:
-        log.warning("job.failed", job_id=claim.job_id, agent_id=claim.agent_id, error=error.code, reason=reason.value)
+        log.warning(
+            "job.failed", job_id=claim.job_id, agent_id=claim.agent_id, error=error.code, reason=reason.value
+        )

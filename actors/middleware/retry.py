@@ -43,7 +43,13 @@ def decide(failed: AttemptFailed) -> None:
     except LostLease:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     else:
-        log.info("attempt.retry", job_id=claim.job_id, attempt=claim.fence, error=error.code, seconds=round(delay, 1))
+        log.info(
+            "attempt.retry",
+            job_id=claim.job_id,
+            attempt=claim.fence,
+            error=error.code,
+            seconds=round(delay, 1),
+        )
 
 
 def policy(failed: AttemptFailed) -> retries.Policy:

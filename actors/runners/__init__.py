@@ -11,8 +11,6 @@ from app.errors import PermanentError
 RUNNERS = {
     "command": "actors.runners.command:CommandRunner",
     "http": "actors.runners.http:HttpRunner",
-    "llm": "actors.runners.llm:LlmRunner",
-    "pipeline": "actors.runners.pipeline:PipelineRunner",
     "python": "actors.runners.python:PythonRunner",
 }
 

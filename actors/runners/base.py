@@ -75,6 +75,10 @@ class Context(Protocol):
         """The worker is shutting down and its grace period is over: stop, uncounted."""
 
     @property
+    def draining(self) -> bool:
+        """The worker was told to shut down; the grace period has begun."""
+
+    @property
     def remaining_seconds(self) -> float:
         """Seconds to the hard time limit."""
 
@@ -90,7 +94,7 @@ class Runner(Protocol):
         Raises a JobError (its class decides about a retry), Cancelled, or Released.
         """
 
-    def health(self, config: JSON) -> "Health":
+    def health(self, config: JSON) -> Health:
         """Say whether this agent could run here now, and if not why."""
 
 

@@ -109,7 +109,7 @@ class Box:
         self.stop_reason = ""
         self.stop_by = float("inf")
         self.grace = float("inf")
-        self.warned = self.over = False
+        self.over = False
         self.exit_code: int | None = None
         self.errno = self.oom_mb = self.peak_mb = 0
         self._heard = b""
@@ -198,11 +198,6 @@ class Box:
             self._stop("timeout", STOP_GRACE)
         if sum(stream.total_bytes for stream in self.streams.values()) > self.limits.output_bytes:
             self._stop("output", 0)
-        if self.limits.soft_seconds and seconds > self.limits.soft_seconds and not self.warned:
-            self.warned = True
-            left = max(0, round(self.limits.timeout_seconds - seconds))
-            message = f"Soft time limit reached: {left} s are left to wrap up."
-            self.context.log(message, level="warning", source="runner")
         if time.monotonic() > self.stop_by:
             self.over = True
 
@@ -301,7 +296,7 @@ class Box:
         """Whether a TERM that was not ours is the platform stopping every process, us included."""
         until = time.monotonic() + SHUTDOWN_FOLLOWS_SECONDS
         while time.monotonic() < until:
-            if self.context.releasing or getattr(self.context, "draining", False):
+            if self.context.releasing or self.context.draining:
                 return True
             time.sleep(0.05)
         return False

@@ -176,9 +176,18 @@ class ChildContext:
             raise AttemptTimeout
 
     @property
+    def draining(self) -> bool:
+        """The worker's business: a child hears of its end by SIGTERM."""
+        return False
+
+    @property
     def remaining_seconds(self) -> float:
         """Seconds to the hard time limit."""
         return self._deadline - time.monotonic()
 
     def _say(self, verb: str, *args: object, **kwargs: object) -> None:
         self.wire.send({"do": verb, "args": args, "kwargs": kwargs})
+
+
+if __name__ == "__main__":
+    main()

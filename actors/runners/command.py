@@ -127,7 +127,6 @@ def limits_of(work: Work) -> Limits:
     """What the program may use."""
     return Limits(
         timeout_seconds=work.timeout_seconds,
-        soft_seconds=work.soft_seconds,
         memory_mb=work.memory_mb,
         output_bytes=int(work.config.get("max_output_mb", 64)) << 20,
     )

@@ -21,7 +21,6 @@ class Limits:
     """What a boxed program may use; 0 means no limit of that kind."""
 
     timeout_seconds: float
-    soft_seconds: float = 0
     memory_mb: int = 0
     """Of the whole tree, watched four times a second."""
     address_space_mb: int = 0

@@ -35,14 +35,7 @@ from app.errors import (
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# `app/__init__.py` puts the web process together: Flask, SQLAlchemy and every table, a second at each
-# start. An agent needs app.errors and perhaps a pure room, so it gets the package without its front.
-BARE_APP = "import sys, types; app = types.ModuleType('app'); app.__path__ = sys.argv[1:]"
-CHILD = [
-    *(sys.executable, "-P", "-u", "-c"),
-    f"{BARE_APP}; sys.modules['app'] = app; from actors.runners import child; child.main()",
-    str(ROOT / "app"),
-]
+CHILD = [sys.executable, "-P", "-u", "-m", "actors.runners.child"]
 OURS = "actors.builtin."
 ADDRESS_SPACE_MARGIN_MB = 1024  # libraries, stacks and arenas reserve more than they use
 MAX_MESSAGE_BYTES = 32_000_000
@@ -120,7 +113,6 @@ def limits_of(work: Work) -> Limits:
     bounded = work.memory_mb and work.config.get("limit_address_space", True)
     return Limits(
         timeout_seconds=work.timeout_seconds,
-        soft_seconds=work.soft_seconds,
         memory_mb=work.memory_mb,
         address_space_mb=work.memory_mb + ADDRESS_SPACE_MARGIN_MB if bounded else 0,
     )

@@ -112,7 +112,7 @@ def access(principal: Principal, verb: str) -> Access:
     return granted if rule.scope in principal.scopes else NO
 
 
-def may(principal: Principal, verb: str, owner_id: str | None | EllipsisType = ...) -> bool:
+def may(principal: Principal, verb: str, owner_id: str | EllipsisType | None = ...) -> bool:
     """Whether `principal` may `verb` something of `owner_id`.
 
     Without `owner_id` the question is whether they may do it to anything at all; None means that
@@ -124,7 +124,7 @@ def may(principal: Principal, verb: str, owner_id: str | None | EllipsisType = .
     return granted is YES
 
 
-def demand(principal: Principal, verb: str, owner_id: str | None | EllipsisType = ...) -> None:
+def demand(principal: Principal, verb: str, owner_id: str | EllipsisType | None = ...) -> None:
     """Return if `may`; else raise Forbidden, or NotFound where even knowing of it would tell something."""
     if may(principal, verb, owner_id):
         return

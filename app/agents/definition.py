@@ -35,7 +35,9 @@ SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600, 
 LARGEST_FILE = 200_000
 ANY_TEXT = {
     "type": "object",
-    "properties": {"prompt": {"type": "string", "minLength": 1, "maxLength": 20000, "description": "What to do."}},
+    "properties": {
+        "prompt": {"type": "string", "minLength": 1, "maxLength": 20000, "description": "What to do."}
+    },
     "required": ["prompt"],
     "additionalProperties": False,
 }
@@ -145,7 +147,7 @@ def parse(agent_id: str, text: str) -> Definition:
 
 
 def _split(agent_id: str, text: str) -> tuple[dict[str, Any], str]:
-    parts = re.split(r"^---[ \t]*\r?$", text, maxsplit=2, flags=re.M)
+    parts = re.split(r"^---[ \t]*\r?$", text, maxsplit=2, flags=re.MULTILINE)
     if len(parts) < 3 or parts[0].strip():
         raise Invalid(f"{agent_id}: the file must begin with front matter between two lines of ---")
     try:

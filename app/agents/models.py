@@ -5,7 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Computed, DateTime, Float, ForeignKey, Index, Integer, Text, Uuid, func, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,7 +59,10 @@ class Agent(Base):
     updated_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     # Gated agents' jobs wait in a lane of their own; the others cost a claim nothing extra.
     gated: Mapped[bool] = mapped_column(
-        Boolean, Computed("(NOT enabled OR max_concurrent_tasks IS NOT NULL OR rate_limit IS NOT NULL)", persisted=True)
+        Boolean,
+        Computed(
+            "(NOT enabled OR max_concurrent_tasks IS NOT NULL OR rate_limit IS NOT NULL)", persisted=True
+        ),
     )
 
     __table_args__ = (

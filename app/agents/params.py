@@ -23,10 +23,14 @@ def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     _demand_storable(parameters)
     filled = copy.deepcopy(parameters)
     _fill(schema, filled)
-    wrong = sorted(_validator(orjson.dumps(schema)).iter_errors(filled), key=lambda e: [str(p) for p in e.path])
+    wrong = sorted(
+        _validator(orjson.dumps(schema)).iter_errors(filled), key=lambda e: [str(p) for p in e.path]
+    )
     if wrong:
         fields = [_complaint(error) for error in wrong[:MOST_COMPLAINTS]]
-        raise InvalidParameters(f"parameters{fields[0][0].removeprefix('/parameters')}: {fields[0][1]}", fields)
+        raise InvalidParameters(
+            f"parameters{fields[0][0].removeprefix('/parameters')}: {fields[0][1]}", fields
+        )
     return filled
 
 

@@ -69,7 +69,7 @@ class _Shelf:
 
     def get(self) -> dict[str, AgentRecord]:
         if time.monotonic() - self.read_at > CACHE_SECONDS:
-            rows = db.rows(f"SELECT {_COLUMNS} FROM agents ORDER BY team, agent_id")  # noqa: S608 - fixed words
+            rows = db.rows(f"SELECT {_COLUMNS} FROM agents ORDER BY team, agent_id")
             self.agents = {row["agent_id"]: AgentRecord(**row) for row in rows}
             self.read_at = time.monotonic()
         return self.agents
@@ -197,7 +197,11 @@ def _set_rate(agent_id: str, rate_limit: str | None) -> None:
 
 def enable(agent_id: str, enabled: bool) -> None:
     """Let an agent's jobs be claimed, or hold them back."""
-    db.run("UPDATE agents SET enabled = %(on)s, updated_at = now() WHERE agent_id = %(id)s", id=agent_id, on=enabled)
+    db.run(
+        "UPDATE agents SET enabled = %(on)s, updated_at = now() WHERE agent_id = %(id)s",
+        id=agent_id,
+        on=enabled,
+    )
     _relane(agent_id)
     forget()
 

@@ -63,7 +63,7 @@ class MeOut(BaseModel):
     permissions: dict[str, permissions.Access]
 
 
-@op("POST", "/api/v1/auth/login", public=True, out=TokensOut, errors=(401, 429))
+@op("POST", "/api/v1/auth/login", public=True, out=TokensOut, errors=(401,))
 def login(body: LoginIn) -> TokensOut | Response:
     """Sign in with e-mail and password; five attempts a minute, per name and per address."""
     limits.spend_login(body.email)

@@ -97,6 +97,7 @@ def problem(
     if errors:
         document["errors"] = [{"pointer": pointer, "message": message} for pointer, message in errors]
     response = Response(dumps(document), status, mimetype=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response

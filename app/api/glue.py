@@ -142,8 +142,7 @@ def _handler(operation: Operation) -> Callable[..., Response]:
     def handle(**path: str) -> Response:
         try:
             with _transaction(operation):
-                if operation.verb is not None:
-                    _admit(operation, operation.verb)
+                _admit(operation)
                 arguments = operation.arguments(path)
                 answer = _once(operation, arguments) if operation.idempotent else operation.view(**arguments)
                 return respond(answer, operation.status)  # what cannot be sent is not committed either
@@ -153,13 +152,17 @@ def _handler(operation: Operation) -> Callable[..., Response]:
     return handle
 
 
-def _admit(operation: Operation, verb: str) -> None:
+def _admit(operation: Operation) -> None:
+    """Let the caller in, or raise: known, within their limits, and allowed to."""
+    if operation.verb is None:
+        limits.spend_public()
+        return
     principal = authenticate()
     if operation.is_safe:
         limits.spend_poll()
     else:
         limits.spend_write()
-    permissions.demand(principal, verb)
+    permissions.demand(principal, operation.verb)
 
 
 def _once(operation: Operation, arguments: dict[str, Any]) -> object:

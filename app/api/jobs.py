@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
 
+from app import audit
 from app.accounts.permissions import own_only
 from app.api import conditional, cursors
 from app.api.answers import Answer
@@ -143,6 +144,7 @@ def change_job_priority(job_id: UUID, body: PriorityIn) -> dict[str, Any]:
     """Make a waiting job more or less urgent."""
     demand_job(job_id, "change_priority")
     row = lifecycle.change_priority(str(job_id), Priority.named(body.priority))
+    _note("job.priority_changed", job_id, priority=body.priority)
     return {
         "job_id": row["job_id"],
         "task_id": row["job_id"],
@@ -165,6 +167,7 @@ def retry_job(job_id: UUID, body: RetryIn | None) -> Answer:
     demand_job(job_id, "retry_task")
     changes = body.model_dump() if body else {}
     row = intake.again(str(job_id), by=current_principal().user_id, **changes)
+    _note("job.retried", job_id, new_job_id=row["job_id"])
     return _accepted(row, retry_of=str(job_id))
 
 
@@ -210,7 +213,7 @@ def _accepted(row: Row, retry_of: str | None = None) -> Answer:
         "submitted_at": row["submitted_at"],
         "scheduled_for": row["run_at"] if row["status"] == Status.PENDING else None,
         "queue_position": position,
-        "estimated_wait_time_seconds": stats.estimated_wait_seconds(row["priority_rank"], position),
+        "estimated_wait_time_seconds": stats.estimated_wait_seconds(position),
         "retry_of_job_id": retry_of,
         "links": links,
     }
@@ -234,6 +237,18 @@ def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
 def _cancelled(job_id: UUID) -> Answer:
     demand_job(job_id, "cancel_task")
     row = lifecycle.cancel(str(job_id))
+    _note("job.cancelled", job_id)
     running = row["status"] == Status.RUNNING
     body = _said(row) | {"cancel_requested": True, "cancelled_at": row["finished_at"]}
     return Answer(body, status=202 if running else 200)
+
+
+def _note(action: str, job_id: UUID, **details: object) -> None:
+    """Keep who did it: the job's history says only that somebody did."""
+    audit.record(
+        action,
+        actor=current_principal().user_id,
+        subject=str(job_id),
+        correlation_id=current_request_id(),
+        details=details,
+    )

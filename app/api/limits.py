@@ -80,10 +80,19 @@ def spend_write() -> None:
 
 def spend_poll() -> None:
     """Count one read of the caller; raises TooMany."""
+    _spend_poll(_caller())
+
+
+def spend_public() -> None:
+    """Count one request from this address that needs no token; raises TooMany."""
+    _spend_poll(f"address:{_address()}")
+
+
+def _spend_poll(caller: str) -> None:
     amount = settings().poll_limit_per_minute
     if not amount:
         return
-    limit, caller = RateLimitItemPerMinute(amount), _caller()
+    limit = RateLimitItemPerMinute(amount)
     allowed = _polls.hit(limit, "poll", caller)
     g.poll_standing = (limit, _polls.get_window_stats(limit, "poll", caller))
     if not allowed:
@@ -122,11 +131,9 @@ def describe(response: Response) -> Response:
 
 def _standing() -> tuple[RateLimitItem, WindowStats] | None:
     """The limit that tells most: the one that was hit, else the one of a minute, else the shortest."""
-    if "poll_standing" in g:
-        return g.poll_standing  # type: ignore[no-any-return]
     counted = limiter.current_limits
     if not counted:
-        return None
+        return g.get("poll_standing")
     hit = [entry for entry in counted if entry.breached]
     of_a_minute = [entry for entry in counted if entry.limit.get_expiry() == 60]
     chosen = (hit or of_a_minute or counted)[0]

@@ -168,9 +168,9 @@ def _good(status: int, out: type[BaseModel] | str | None) -> JSON:
 
 def _bad(operation: Operation) -> Iterable[int]:
     yield from operation.errors
-    yield 503
+    yield from (429, 503)
     if operation.verb is not None:
-        yield from (401, 403, 429)
+        yield from (401, 403)
     if operation.parts or operation.query or operation.body:
         yield 400
     if operation.body:

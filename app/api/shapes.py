@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
 
 from app.api.reading import Input
 
@@ -29,8 +29,17 @@ def _split(value: object) -> object:
 # In a query: `?ids=a,b` and `?ids=a&ids=b` are the same.
 Commas = BeforeValidator(_split)
 
+
+def _in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC; Postgres takes neither every offset nor every year that Python does."""
+    if not 1970 <= moment.year < 9999:
+        msg = "must lie between 1970 and 9998"
+        raise ValueError(msg)
+    return moment.astimezone(UTC)
+
+
 # `2026-01-31T12:00:00Z`; a time without zone is refused, because nobody knows which one was meant.
-Moment = AwareDatetime
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class PageQuery(Input):

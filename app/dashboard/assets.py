@@ -66,6 +66,7 @@ def register(app: Flask) -> None:
     """Make `asset(path)` known to every template, and compress what is sent."""
     app.jinja_env.globals["asset"] = asset
     app.config.setdefault("COMPRESS_ALGORITHM", ["br", "gzip"])
+    app.config.setdefault("COMPRESS_BR_LEVEL", 5)  # a sixth smaller than 4, at half a millisecond
     app.config.setdefault("COMPRESS_STREAMS", False)
     app.config.setdefault("COMPRESS_EVALUATE_CONDITIONAL_REQUEST", False)
     app.config.setdefault("COMPRESS_MIMETYPES", _COMPRESSED)

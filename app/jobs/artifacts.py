@@ -32,7 +32,9 @@ class Store:
         """
         data = content if isinstance(content, bytes) else _read(content, self.max_bytes)
         if len(data) > self.max_bytes:
-            raise PermanentError(f"the artifact {name!r} has {len(data)} bytes; at most {self.max_bytes} are kept")
+            raise PermanentError(
+                f"the artifact {name!r} has {len(data)} bytes; at most {self.max_bytes} are kept"
+            )
         artifact_id = str(uuid_utils.compat.uuid7())
         location = f"{job_id[:2]}/{job_id}/{artifact_id}"
         self._write(location, data)

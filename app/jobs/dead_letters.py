@@ -12,8 +12,8 @@ from app.errors import Conflict, NotFound
 
 # What differs from one occurrence of an error to the next and says nothing about its cause.
 _NOISE = (
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I), "<id>"),
-    (re.compile(r"0x[0-9a-f]+", re.I), "<hex>"),
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE), "<id>"),
+    (re.compile(r"0x[0-9a-f]+", re.IGNORECASE), "<hex>"),
     (re.compile(r"(/[\w.@-]+){2,}"), "<path>"),
     (re.compile(r"'[^']{0,200}'|\"[^\"]{0,200}\""), "<text>"),
     (re.compile(r"\d+(\.\d+)?"), "<n>"),
@@ -57,7 +57,7 @@ def page(
         values |= {"before_at": before[0], "before_id": before[1]}
     return db.rows(
         f"""SELECT {COLUMNS}, parameters, stack_trace FROM dead_letters WHERE {where}
-            ORDER BY failed_at DESC, dlq_id DESC LIMIT %(limit)s OFFSET %(offset)s""",  # noqa: S608 - fixed words
+            ORDER BY failed_at DESC, dlq_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
         **values,
         limit=limit,
         offset=offset,
@@ -76,7 +76,7 @@ def count(
     where, values = _filters(agent_id, since, resubmitted, group_key)
     return int(
         db.value(
-            f"SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE {where} LIMIT %(cap)s) x",  # noqa: S608
+            f"SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE {where} LIMIT %(cap)s) x",
             **values,
             cap=cap,
         )
@@ -97,7 +97,7 @@ def get(dlq_or_job_id: str) -> Row:
     """One dead letter with parameters and stack trace, by its own id or by its job's (C26)."""
     found = db.row(
         f"""SELECT {COLUMNS}, parameters, options, stack_trace FROM dead_letters
-            WHERE dlq_id = %(id)s::uuid OR job_id = %(id)s::uuid""",  # noqa: S608 - fixed words
+            WHERE dlq_id = %(id)s::uuid OR job_id = %(id)s::uuid""",
         id=dlq_or_job_id,
     )
     if found is None:
@@ -107,7 +107,8 @@ def get(dlq_or_job_id: str) -> Row:
 
 def groups(window: timedelta | None = None, *, open_only: bool = True, limit: int = 100) -> list[Row]:
     """Failures by fingerprint, the most frequent first: {group_key, agent_id, error_type, error_message, count,
-    first_at, last_at, newest_dlq_id, user_error}."""
+    first_at, last_at, newest_dlq_id, user_error}.
+    """
     return db.rows(
         """SELECT group_key, min(agent_id) AS agent_id, min(error_type) AS error_type, count(*) AS count,
                   (array_agg(error_message ORDER BY failed_at DESC))[1] AS error_message,

@@ -13,7 +13,9 @@ from app.jobs.states import FINAL, WAITING, Priority
 from app.polling import hints
 
 
-def document(row: Row, who: Principal, pace: hints.Pace, *, log_lines: int = 0, log_after: int | None = None) -> Row:
+def document(
+    row: Row, who: Principal, pace: hints.Pace, *, log_lines: int = 0, log_after: int | None = None
+) -> Row:
     """The status document of `row` (from queries.get) as `who` may see it (requirements 25.2).
 
     With a `full` row it carries parameters, result and stack trace for those who may see them. `log_lines` adds
@@ -91,12 +93,16 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
 
 def _waiting(row: Row) -> Row:
     position = queries.queue_position(row) if row["status"] in WAITING else None
-    wait = stats.estimated_wait_seconds(row["priority_rank"], position)
+    wait = stats.estimated_wait_seconds(position)
     return {"queue_position": position, "estimated_wait_time_seconds": wait, "estimated_completion": None}
 
 
 def _content(row: Row) -> Row:
-    return {name: row[name] for name in ("parameters", "result", "stack_trace", "options", "notify") if name in row}
+    return {
+        name: row[name]
+        for name in ("parameters", "result", "stack_trace", "options", "notify")
+        if name in row
+    }
 
 
 def poll_hint(row: Row, pace: hints.Pace) -> Row:

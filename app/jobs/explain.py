@@ -23,7 +23,7 @@ def explain(job_id: str, *, worker_ttl_seconds: float = 60) -> Row:
         "runnable": row["status"] in ("pending", "queued", "retry") and not blockers,
         "blockers": blockers,
         "queue_position": position,
-        "estimated_wait_time_seconds": stats.estimated_wait_seconds(row["priority_rank"], position),
+        "estimated_wait_time_seconds": stats.estimated_wait_seconds(position),
     }
 
 
@@ -38,15 +38,27 @@ def _blockers(row: Row, worker_ttl_seconds: float) -> list[Row]:
         found.append({"code": "agent_disabled", "message": f"the agent {row['agent_id']} is switched off"})
     if facts["paused"]:
         why = f": {facts['pause_reason']}" if facts["pause_reason"] else ""
-        found.append({"code": "paused", "message": f"the pool {row['pool']} is paused{why}", "until": facts["paused_until"]})
+        found.append(
+            {
+                "code": "paused",
+                "message": f"the pool {row['pool']} is paused{why}",
+                "until": facts["paused_until"],
+            }
+        )
     if facts["workers"] == 0:
         found.append({"code": "no_worker", "message": f"no living worker serves the pool {row['pool']}"})
     if facts["most"] is not None and facts["free"] == 0:
-        found.append({"code": "agent_limit", "message": f"all {facts['most']} places of {row['agent_id']} are taken"})
+        found.append(
+            {"code": "agent_limit", "message": f"all {facts['most']} places of {row['agent_id']} are taken"}
+        )
     if facts["tokens"] is not None and facts["tokens"] < 1:
-        found.append({"code": "rate_limit", "message": f"{row['agent_id']} may start only {facts['rate_limit']}"})
+        found.append(
+            {"code": "rate_limit", "message": f"{row['agent_id']} may start only {facts['rate_limit']}"}
+        )
     if facts["workers"] and facts["busy"] >= facts["threads"]:
-        found.append({"code": "busy", "message": f"all {facts['threads']} places of the pool's workers are taken"})
+        found.append(
+            {"code": "busy", "message": f"all {facts['threads']} places of the pool's workers are taken"}
+        )
     return found
 
 

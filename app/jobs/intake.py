@@ -84,7 +84,9 @@ def _check_options(wish: Wish) -> None:
         raise Invalid(f"{wrong[0][0][1:]} {wrong[0][1]}", wrong)
 
 
-def again(job_id: str, *, by: str, priority: str | None = None, parameters: dict[str, Any] | None = None) -> Row:
+def again(
+    job_id: str, *, by: str, priority: str | None = None, parameters: dict[str, Any] | None = None
+) -> Row:
     """Run a finished job once more, as a new job that names it; a waiting or running one is a Conflict.
 
     `parameters` replace the old ones as a whole; None keeps them. The new job gets the checkpoints of the old.
@@ -92,7 +94,9 @@ def again(job_id: str, *, by: str, priority: str | None = None, parameters: dict
     old = queries.get(job_id, full=True)
     if old["status"] not in FINAL:
         raise Conflict(f"the job is {old['status']}; only finished jobs are run again", allowed=["cancel"])
-    return lifecycle.submit(order(_like(old, by, priority, old["parameters"] if parameters is None else parameters)))
+    return lifecycle.submit(
+        order(_like(old, by, priority, old["parameters"] if parameters is None else parameters))
+    )
 
 
 def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], **other: Any) -> Wish:
@@ -130,7 +134,9 @@ def resubmit(
     agent = registry.demand(letter["agent_id"])
     changes = dict(override_parameters or {})
     own = agent.schema.get("properties", {})
-    options = {name: changes.pop(name) for name in ("timeout", "retry_after") if name in changes and name not in own}
+    options = {
+        name: changes.pop(name) for name in ("timeout", "retry_after") if name in changes and name not in own
+    }
     other = {"timeout": options["timeout"]} if "timeout" in options else {}
     if "retry_after" in options:
         other["run_at"] = clock.now() + _pause(options["retry_after"])
@@ -142,5 +148,7 @@ def resubmit(
 
 def _pause(seconds: Any) -> timedelta:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 30 * 86_400:
-        raise Invalid("retry_after must be 0 to 2592000 seconds", [("/override_parameters/retry_after", "seconds")])
+        raise Invalid(
+            "retry_after must be 0 to 2592000 seconds", [("/override_parameters/retry_after", "seconds")]
+        )
     return timedelta(seconds=seconds)

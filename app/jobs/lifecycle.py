@@ -68,7 +68,9 @@ def submit(order: Order) -> Row:
 def submit_many(orders: list[Order]) -> list[Row]:
     """Accept several jobs by one statement, all or none; rows come back in the given order."""
     ids = [new_id() for _ in orders]
-    rows = db.rows(_SUBMIT, jobs=as_json([_born(job_id, order) for job_id, order in zip(ids, orders, strict=True)]))
+    rows = db.rows(
+        _SUBMIT, jobs=as_json([_born(job_id, order) for job_id, order in zip(ids, orders, strict=True)])
+    )
     by_id = {row["job_id"]: row for row in rows}
     for pool in {row["pool"] for row in rows if row["status"] == Status.QUEUED}:
         wanted = sum(row["pool"] == pool and row["status"] == Status.QUEUED for row in rows)
@@ -182,6 +184,8 @@ _COMPLETE = """
         UPDATE job_attempts a SET ended_at = s.finished_at, outcome = 'completed', usage = s.usage
         FROM settled s WHERE a.job_id = s.job_id AND a.fence = s.fence)
     SELECT job_id::text FROM settled"""
+
+
 def retry_later(claim: Claim, error: JobError, delay_seconds: float, stack_trace: str | None = None) -> None:
     """The attempt failed and another one will follow after `delay_seconds`; counts as a retry.
 

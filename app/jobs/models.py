@@ -91,7 +91,8 @@ class Job(Base):
         CheckConstraint("priority_rank BETWEEN 0 AND 3", name="priority"),
         CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
         CheckConstraint(
-            "(status IN ('completed','failed','cancelled')) = (finished_at IS NOT NULL)", name="final_is_finished"
+            "(status IN ('completed','failed','cancelled')) = (finished_at IS NOT NULL)",
+            name="final_is_finished",
         ),
         CheckConstraint(
             "(status = 'running') = (lease_id IS NOT NULL AND lease_expires_at IS NOT NULL AND worker_id IS NOT NULL)",
@@ -101,11 +102,19 @@ class Job(Base):
         CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
         # The claim reads these two and nothing else; both hold waiting jobs only.
         Index(
-            "ix_jobs_free", "pool", "priority_rank", "run_at", "job_id",
+            "ix_jobs_free",
+            "pool",
+            "priority_rank",
+            "run_at",
+            "job_id",
             postgresql_where=text(f"{WAITING_SQL} AND lane IS NULL"),
         ),
         Index(
-            "ix_jobs_lane", "lane", "priority_rank", "run_at", "job_id",
+            "ix_jobs_lane",
+            "lane",
+            "priority_rank",
+            "run_at",
+            "job_id",
             postgresql_where=text(f"{WAITING_SQL} AND lane IS NOT NULL"),
         ),
         Index("ix_jobs_waiting", "pool", "priority_rank", "run_at", postgresql_where=text(WAITING_SQL)),

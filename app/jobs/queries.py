@@ -20,7 +20,7 @@ CAP = 10_000
 
 def get(job_id: str, *, full: bool = False) -> Row:
     """One job, with parameters, result and stack trace if `full`; NotFound if there is none."""
-    found = db.row(f"SELECT {FULL if full else LIGHT} FROM jobs WHERE job_id = %(job)s", job=job_id)  # noqa: S608
+    found = db.row(f"SELECT {FULL if full else LIGHT} FROM jobs WHERE job_id = %(job)s", job=job_id)
     if found is None:
         raise NotFound(f"there is no job {job_id}")
     return found
@@ -33,7 +33,7 @@ def version(job_id: str) -> Row | None:
 
 def some(job_ids: list[str]) -> dict[str, Row]:
     """Several jobs by id, without the big columns; missing ids are missing."""
-    rows = db.rows(f"SELECT {LIGHT} FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=job_ids)  # noqa: S608
+    rows = db.rows(f"SELECT {LIGHT} FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=job_ids)
     return {row["job_id"]: row for row in rows}
 
 
@@ -97,7 +97,7 @@ def page(
         values |= {"before_id": before[1]}
     return db.rows(
         f"""SELECT {LIGHT} FROM jobs WHERE {where}
-            ORDER BY job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",  # noqa: S608
+            ORDER BY job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
         **values,
         limit=limit,
         offset=offset,
@@ -107,13 +107,19 @@ def page(
 def count(chosen: Filter, cap: int = CAP) -> int:
     """How many jobs fit, counted up to `cap` (so a count never costs more than that)."""
     where, values = chosen.where()
-    return int(db.value(f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT %(cap)s) x", **values, cap=cap))  # noqa: S608
+    return int(
+        db.value(
+            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT %(cap)s) x", **values, cap=cap
+        )
+    )
 
 
 def ids(chosen: Filter, limit: int = 1000) -> list[str]:
     """The ids of the jobs that fit, oldest first, at most `limit`: for actions on all matching."""
     where, values = chosen.where()
-    rows = db.rows(f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY job_id LIMIT %(limit)s", **values, limit=limit)  # noqa: S608
+    rows = db.rows(
+        f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY job_id LIMIT %(limit)s", **values, limit=limit
+    )
     return [row["job_id"] for row in rows]
 
 

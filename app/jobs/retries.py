@@ -32,7 +32,11 @@ def delay_seconds(policy: Policy, retry_number: int, error: JobError, chance: fl
     if not error.retryable or retry_number > policy.max_retries:
         return None
     base = policy.base_seconds if policy.base_seconds is not None else BASE_SECONDS[policy.strategy]
-    steps: dict[str, float] = {"exponential": FACTOR ** (retry_number - 1), "linear": retry_number, "fixed": 1}
+    steps: dict[str, float] = {
+        "exponential": FACTOR ** (retry_number - 1),
+        "linear": retry_number,
+        "fixed": 1,
+    }
     waited = min(LONGEST_SECONDS, base * steps[policy.strategy])
     spread = waited * (1 + JITTER * (2 * chance - 1))
     return max(spread, error.retry_after or 0.0)

@@ -60,7 +60,8 @@ _queues = _Kept(10, _by_priority)
 
 def queues(*, fresh: bool = False) -> dict[str, Row]:
     """Per priority: {depth, processing_rate "n/minute", per_minute, avg_wait_time_seconds, oldest_waiting_since};
-    at most ten seconds old (U13 says how each figure is made)."""
+    at most ten seconds old (U13 says how each figure is made).
+    """
     if fresh:
         _queues.forget()
     return _queues.get()  # type: ignore[no-any-return]
@@ -80,7 +81,7 @@ def by_pool() -> list[Row]:
     )
 
 
-def estimated_wait_seconds(priority_rank: int, position: int | None) -> int | None:
+def estimated_wait_seconds(position: int | None) -> int | None:
     """Seconds until a job at `position` probably starts, from the completions of the last 5 minutes; None: unknown."""
     if position is None:
         return None
@@ -92,12 +93,15 @@ def estimated_wait_seconds(priority_rank: int, position: int | None) -> int | No
 
 def overview(owner: str | None = None) -> Row:
     """The front page's figures: {running, waiting, scheduled, oldest_waiting_since, dead_24h, succeeded_1h,
-    failed_1h, success_rate, success_rate_before, trend}; rates are of the last hour, None without any work."""
+    failed_1h, success_rate, success_rate_before, trend}; rates are of the last hour, None without any work.
+    """
     row = db.row(_OVERVIEW, owner=owner) or {}
     done, failed = row["succeeded_1h"], row["failed_1h"]
     before_done, before_failed = row.pop("succeeded_before"), row.pop("failed_before")
     row["success_rate"] = done / (done + failed) if done + failed else None
-    row["success_rate_before"] = before_done / (before_done + before_failed) if before_done + before_failed else None
+    row["success_rate_before"] = (
+        before_done / (before_done + before_failed) if before_done + before_failed else None
+    )
     row["trend"] = trend(row["success_rate"], row["success_rate_before"])
     return row
 
@@ -152,4 +156,13 @@ def totals() -> dict[str, int]:
     return {row["status"]: row["n"] for row in rows}
 
 
-__all__ = ["PRIORITIES", "by_pool", "estimated_wait_seconds", "overview", "queues", "throughput", "totals", "trend"]
+__all__ = [
+    "PRIORITIES",
+    "by_pool",
+    "estimated_wait_seconds",
+    "overview",
+    "queues",
+    "throughput",
+    "totals",
+    "trend",
+]

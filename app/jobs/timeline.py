@@ -131,7 +131,7 @@ def _read(job_id: str, kind: str, after: int, limit: int, level: str | None) -> 
     return db.rows(
         f"""SELECT seq, at, fence AS attempt, kind, level, source, message, data FROM job_events
             WHERE job_id = %(job)s AND seq > %(after)s AND {kind} AND level = ANY(%(levels)s)
-            ORDER BY seq LIMIT %(limit)s""",  # noqa: S608 - fixed words
+            ORDER BY seq LIMIT %(limit)s""",
         job=job_id,
         after=after,
         limit=limit,
@@ -150,7 +150,8 @@ def history(job_id: str) -> list[Row]:
 
 def attempts(job_id: str) -> list[Row]:
     """Every execution, in order: {attempt, worker_id, agent_version, started_at, ended_at, outcome, error,
-    delay_seconds, duration_seconds}."""
+    delay_seconds, duration_seconds}.
+    """
     return db.rows(
         """SELECT fence AS attempt, worker_id, agent_version, started_at, ended_at, outcome, error, delay_seconds,
                   extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float AS duration_seconds

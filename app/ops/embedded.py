@@ -270,7 +270,9 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
     for path in (target.parent, unfinished, *unfinished.rglob("*")):
         if not path.is_symlink():
             path.chmod(
-                0o755 if path.is_dir() or os.access(path, os.X_OK) and path.stat().st_mode & 0o111 else 0o644
+                0o755
+                if path.is_dir() or (os.access(path, os.X_OK) and path.stat().st_mode & 0o111)
+                else 0o644
             )
     unfinished.rename(target)
 

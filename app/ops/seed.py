@@ -45,13 +45,20 @@ class Wanted(Protocol):
     """What the seed needs of the settings; rooms do not import them."""
 
     @property
-    def admin_email(self) -> str: ...
+    def admin_email(self) -> str:
+        """Who it is."""
+
     @property
-    def admin_password(self) -> str: ...
+    def admin_password(self) -> str:
+        """Empty: make one up."""
+
     @property
-    def admin_api_key(self) -> str: ...
+    def admin_api_key(self) -> str:
+        """Empty: make one up."""
+
     @property
-    def agent_folders(self) -> tuple[Path, ...]: ...
+    def agent_folders(self) -> tuple[Path, ...]:
+        """Folders of definitions besides the catalogue."""
 
 
 def seed(wanted: Wanted) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from app.db import Row, db
 
 
-def register(worker_id: str, *, hostname: str, process_id: int, pools: tuple[str, ...], threads: int, release: str) -> None:
+def register(
+    worker_id: str, *, hostname: str, process_id: int, pools: tuple[str, ...], threads: int, release: str
+) -> None:
     """A worker process is there; saying so again is no error."""
     db.run(
         """INSERT INTO workers (worker_id, hostname, process_id, pools, threads, release)
@@ -40,7 +42,8 @@ def leave(worker_id: str) -> None:
 
 def listing(ttl_seconds: float = 60) -> list[Row]:
     """Workers, newest first: {worker_id, hostname, process_id, pools, threads, release, started_at, seen_at, state
-    (active, idle, draining, lost), busy, jobs: [{job_id, agent_id, progress, current_step, started_at}]}."""
+    (active, idle, draining, lost), busy, jobs: [{job_id, agent_id, progress, current_step, started_at}]}.
+    """
     return db.rows(
         """SELECT w.worker_id, w.hostname, w.process_id, w.pools, w.threads, w.release, w.started_at, w.seen_at,
                   w.redis_away, coalesce(j.busy, 0) AS busy, coalesce(j.jobs, '[]') AS jobs,
@@ -78,7 +81,14 @@ def by_pool(pools: tuple[str, ...], ttl_seconds: float = 60) -> list[Row]:
     for pool in pools:
         threads = sum(w["threads"] for w in living if pool in w["pools"])
         busy = sum(w["busy"] for w in living if pool in w["pools"])
-        lines.append({"pool": pool, "threads": threads, "busy": busy, "utilization": round(busy / threads, 2) if threads else 0.0})
+        lines.append(
+            {
+                "pool": pool,
+                "threads": threads,
+                "busy": busy,
+                "utilization": round(busy / threads, 2) if threads else 0.0,
+            }
+        )
     return lines
 
 

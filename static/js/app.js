@@ -22,8 +22,9 @@
   function tick(root = document) {
     for (const time of $$('time[data-rel]:not([data-rel="done"])', root)) {
       const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+      if (!time.title) time.title = new Date(time.dateTime).toLocaleString();
       if (time.dataset.rel === "at") {                   // a time of day: in the reader's own zone, once
-        time.textContent = clock(Date.parse(time.dateTime)); time.title = new Date(time.dateTime).toLocaleString(); time.dataset.rel = "done";
+        time.textContent = clock(Date.parse(time.dateTime)); time.dataset.rel = "done";
         continue;
       }
       const words = time.dataset.rel === "for" ? span(Math.max(0, seconds))
@@ -173,7 +174,7 @@
   // -- keys: never inside a field, never with a modifier; `?` shows them
   const places = { n: "/", j: "/jobs", d: "/dead-letters", a: "/agents", s: "/submit" };
   const rows = () => $$("[data-row]");
-  let leader = 0;
+  let leader = -Infinity;
   function move(step) {
     const list = rows(), at = list.findIndex(row => row.classList.contains("at"));
     const to = list[Math.min(list.length - 1, Math.max(0, at < 0 ? 0 : at + step))];
@@ -208,7 +209,7 @@
     if (field) { if (event.key === "Escape") field.blur(); return; }
     if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
     if (event.timeStamp - leader < 1200 && places[event.key]) { location.assign(places[event.key]); event.preventDefault(); return; }
-    leader = event.key === "g" ? event.timeStamp : 0;
+    leader = event.key === "g" ? event.timeStamp : -Infinity;
     const act = keys[event.key];
     if (act) { act(); if (event.key !== "Escape") event.preventDefault(); }
   });

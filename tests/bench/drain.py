@@ -27,7 +27,16 @@ PROCESSES, THREADS = 2, 8
 
 
 def _dramatiq(module: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dramatiq", module, "--processes", str(PROCESSES), "--threads", str(THREADS)]
+    command = [
+        sys.executable,
+        "-m",
+        "dramatiq",
+        module,
+        "--processes",
+        str(PROCESSES),
+        "--threads",
+        str(THREADS),
+    ]
     return subprocess.Popen([*command, "--skip-logging"], start_new_session=True, env=os.environ)
 
 
@@ -73,7 +82,11 @@ def ours(jobs: int) -> float:
 
 def _two_workers() -> bool:
     with db.quick():
-        return bool(db.value("SELECT count(*) >= %(n)s FROM workers WHERE seen_at > now() - interval '5 s'", n=PROCESSES))
+        return bool(
+            db.value(
+                "SELECT count(*) >= %(n)s FROM workers WHERE seen_at > now() - interval '5 s'", n=PROCESSES
+            )
+        )
 
 
 def raw(jobs: int) -> float:
@@ -116,14 +129,15 @@ def idle_latency_ms(samples: int) -> list[float]:
 def _started(job: str) -> float | None:
     with db.quick():
         return db.value(  # type: ignore[no-any-return]
-            "SELECT extract(epoch FROM started_at - submitted_at) * 1000 FROM jobs WHERE job_id = %(job)s", job=job
+            "SELECT extract(epoch FROM started_at - submitted_at) * 1000 FROM jobs WHERE job_id = %(job)s",
+            job=job,
         )
 
 
 def rounds(count: int, jobs: int) -> dict[str, list[float]]:
     """`count` interleaved rounds of both sides."""
     measures: dict[str, Callable[[int], float]] = {"raw": raw, "ours": ours}
-    return {name: values for name, values in _interleave(measures, count, jobs).items()}
+    return _interleave(measures, count, jobs)
 
 
 def _interleave(measures: dict[str, Callable[[int], float]], count: int, jobs: int) -> dict[str, list[float]]:

@@ -22,7 +22,7 @@ from tests.waiting import until
 
 EMAIL, PASSWORD = "admin@callboard.test", "a password for the browser"
 API_KEY = "cb_browser0_" + "b" * 43
-AGENTS = ROOT / "tests" / "agents"
+AGENTS = (ROOT / "tests" / "agents", ROOT / "tests" / "browser" / "agents")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _start(port: int, home: Path, environ: dict[str, str]) -> subprocess.Popen[b
         "CALLBOARD_ADMIN_PASSWORD": PASSWORD,
         "CALLBOARD_ADMIN_API_KEY": API_KEY,
         "SECRET_KEY": secrets.token_urlsafe(40),
-        "AGENT_FOLDERS": str(AGENTS),
+        "AGENT_FOLDERS": ":".join(map(str, AGENTS)),
         "WEB_CONCURRENCY": "1",
         "WORKER_THREADS": "4",
         "RATE_LIMIT_PER_MINUTE": "0",

@@ -153,14 +153,12 @@ def submit(wishes: list[Wish]) -> list[str]:
         return [row["job_id"] for row in lifecycle.submit_many([intake.order(each) for each in wishes])]
 
 
-def wrong_endings(fleet: Fleet, accepted: dict[str, str]) -> list[tuple[str, str, str]]:
-    """The accepted jobs that ended as their kind may not end: (id, kind, status)."""
-    ended = {row["job_id"]: row["status"] for row in fleet.rows("SELECT job_id::text, status FROM jobs")}
-    return [
-        (job_id, kind, ended.get(job_id, "lost"))
-        for job_id, kind in accepted.items()
-        if ended.get(job_id, "lost") not in KINDS[kind][3]
-    ]
+def wrong_endings(fleet: Fleet, accepted: dict[str, str]) -> list[tuple[str, str, str, str | None]]:
+    """The accepted jobs that ended as their kind may not end: (id, kind, status, error)."""
+    rows = fleet.rows("SELECT job_id::text, status, error ->> 'message' AS error FROM jobs")
+    ended = {row["job_id"]: (row["status"], row["error"]) for row in rows}
+    endings = [(job_id, kind, *ended.get(job_id, ("lost", None))) for job_id, kind in accepted.items()]
+    return [ending for ending in endings if ending[2] not in KINDS[ending[1]][3]]
 
 
 class Watch:

@@ -248,9 +248,9 @@ def _lint(text: str) -> list[str]:
 @cache
 def _proselint() -> Any:
     """The file class of proselint with its checks registered; imported late because it takes 0.1 s."""
-    from proselint.checks import __register__  # noqa: PLC0415
-    from proselint.registry import CheckRegistry  # noqa: PLC0415
-    from proselint.tools import LintFile  # noqa: PLC0415
+    from proselint.checks import __register__
+    from proselint.registry import CheckRegistry
+    from proselint.tools import LintFile
 
     CheckRegistry().register_many(__register__)
     return LintFile

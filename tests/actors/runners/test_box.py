@@ -148,14 +148,6 @@ def test_the_jobs_own_deadline_ends_the_tree_too(context: RecordingContext) -> N
         shell("sleep 300", context)
 
 
-def test_the_soft_limit_is_said_once(context: RecordingContext) -> None:
-    shell("sleep 1", context, soft_seconds=0.1)
-
-    warnings = [line["message"] for line in context.logs if line["level"] == "warning"]
-    assert len(warnings) == 1
-    assert "19 s" in warnings[0] or "20 s" in warnings[0]
-
-
 def test_grandchildren_that_hold_the_output_do_not_hang_the_runner(context: RecordingContext) -> None:
     work = work_for({})
     start = time.monotonic()

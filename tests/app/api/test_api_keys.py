@@ -47,7 +47,9 @@ def test_users_list_their_own_keys_and_admins_all(owner: Caller, other: Caller, 
 def test_viewers_manage_their_read_keys_when_signed_in(nobody: Caller, viewer: Caller) -> None:
     with db.transaction():
         users.change(viewer.id, password=PASSWORD, actor="test")
-    tokens = nobody.post("/api/v1/auth/login", json={"email": "viewer@example.org", "password": PASSWORD}).json
+    tokens = nobody.post(
+        "/api/v1/auth/login", json={"email": "viewer@example.org", "password": PASSWORD}
+    ).json
     assert tokens is not None
     person = replace(viewer, key=tokens["access_token"])
 

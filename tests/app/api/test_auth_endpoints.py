@@ -53,7 +53,9 @@ def test_attempts_are_audited_failed_ones_too(nobody: Caller, owner: Caller) -> 
     signed_in(nobody)
 
     with db.quick():
-        entries = db.rows("SELECT action, actor, details FROM audit_log WHERE action LIKE 'auth.%%' ORDER BY id")
+        entries = db.rows(
+            "SELECT action, actor, details FROM audit_log WHERE action LIKE 'auth.%%' ORDER BY id"
+        )
     assert [(e["action"], e["actor"]) for e in entries] == [
         ("auth.failed", "owner@example.org"),
         ("auth.signed_in", owner.id),

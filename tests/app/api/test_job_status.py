@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
+from app.db import Database
 from tests.app.api import world
 from tests.app.api.calling import Caller
 
@@ -39,7 +39,7 @@ def test_unchanged_is_304_without_a_body(make: Any, owner: Caller) -> None:
     assert again.headers["Cache-Control"] == "private, no-cache"
 
 
-@pytest.mark.parametrize("form", ['W/{}', '"x", {}', "{}, W/\"y\""])
+@pytest.mark.parametrize("form", ["W/{}", '"x", {}', '{}, W/"y"'])
 def test_the_tag_is_found_in_every_form(form: str, owner: Caller) -> None:
     job_id = world.completed(owner.id)
     tag = status(owner, job_id).headers["ETag"]
@@ -73,16 +73,16 @@ def test_who_sees_more_has_another_tag(owner: Caller, viewer: Caller) -> None:
     assert status(owner, job_id, **{"If-None-Match": tag}).status_code == 200
 
 
-def test_a_304_reads_no_big_column(owner: Caller, quick: Engine) -> None:
+def test_a_304_reads_no_big_column(owner: Caller) -> None:
     job_id = world.completed(owner.id)
     tag = status(owner, job_id).headers["ETag"]
-    asked = _statements(quick, lambda: status(owner, job_id, **{"If-None-Match": tag}))
+    asked = _statements(lambda: status(owner, job_id, **{"If-None-Match": tag}))
 
     assert asked  # the listener hears what it should
     assert not [text for text in asked if "parameters" in text or "result" in text or "stack_trace" in text]
 
 
-def _statements(engine: Engine, do: Any) -> list[str]:
+def _statements(do: Any) -> list[str]:
     """What was sent to Postgres meanwhile; raw cursors too, so it wraps the connection's cursor."""
     heard: list[str] = []
 
@@ -103,8 +103,6 @@ def _statements(engine: Engine, do: Any) -> list[str]:
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.inner, name)
-
-    from app.db import Database
 
     original = Database._cursor
     Database._cursor = lambda self: Listening(original(self))  # type: ignore[method-assign, return-value]
@@ -149,7 +147,9 @@ def test_many_jobs_have_one_tag(owner: Caller) -> None:
     assert owner.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
-@pytest.mark.parametrize("query", ["", "?ids=", "?ids=x", "?ids=" + ",".join(["01890000-0000-7000-8000-000000000000"] * 101)])
+@pytest.mark.parametrize(
+    "query", ["", "?ids=", "?ids=x", "?ids=" + ",".join(["01890000-0000-7000-8000-000000000000"] * 101)]
+)
 def test_no_broken_and_too_many_ids_are_malformed(query: str, owner: Caller) -> None:
     assert owner.get(f"{JOBS}/status{query}").status_code == 400
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from app import clock
 from app.db import db
 from app.workers import fleet
 from tests.app.api import world
@@ -65,9 +67,6 @@ def test_explain_says_what_is_missing(owner: Caller) -> None:
 
 
 def test_explain_of_a_later_job_says_until_when(owner: Caller) -> None:
-    from app import clock
-    from datetime import timedelta
-
     job_id = world.submitted(owner.id, run_at=clock.now() + timedelta(hours=1))
     first = told(owner, job_id, "explain")["blockers"][0]
 

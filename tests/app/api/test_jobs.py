@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta, timezone
 from threading import Barrier
 from typing import Any
 
 import pytest
 
+from app import clock
 from app.api import ALIASES
 from app.db import db
 from app.jobs import queries
@@ -26,7 +28,9 @@ def stored(job_id: str) -> dict[str, Any]:
         return queries.get(job_id, full=True)
 
 
-def test_a_submitted_job_is_durable_and_says_where_to_look(owner: Caller, bells: list[tuple[str, int]]) -> None:
+def test_a_submitted_job_is_durable_and_says_where_to_look(
+    owner: Caller, bells: list[tuple[str, int]]
+) -> None:
     answer = owner.post(JOBS, json=JOB | {"priority": "high", "tags": ["a", "b"], "task_name": "Greet"})
     accepted = body(answer)
 
@@ -40,10 +44,10 @@ def test_a_submitted_job_is_durable_and_says_where_to_look(owner: Caller, bells:
 
 
 def test_a_job_for_later_is_pending_and_rings_nobody(owner: Caller, bells: list[tuple[str, int]]) -> None:
-    accepted = body(owner.post(JOBS, json=JOB | {"run_at": "2026-12-31T12:00:00+01:00"}))
+    at = (clock.now() + timedelta(days=2)).replace(microsecond=0).astimezone(timezone(timedelta(hours=5)))
+    accepted = body(owner.post(JOBS, json=JOB | {"run_at": at.isoformat()}))
 
-    assert accepted.get("scheduled_for") == "2026-12-31T11:00:00.000Z", accepted
-    assert accepted["status"] == "pending"
+    assert (accepted["status"], accepted["scheduled_for"]) == ("pending", clock.iso(at))
     assert bells == []
 
 
@@ -141,7 +145,12 @@ def test_many_jobs_at_once_come_back_in_order(owner: Caller, bells: list[tuple[s
     result = body(answer)
 
     assert (answer.status_code, result["accepted"], result["rejected"]) == (201, 100, 0)
-    assert [stored(item["job_id"])["task_name"] for item in result["results"][::33]] == ["0", "33", "66", "99"]
+    assert [stored(item["job_id"])["task_name"] for item in result["results"][::33]] == [
+        "0",
+        "33",
+        "66",
+        "99",
+    ]
     assert bells == [("general", 100)]
 
 
@@ -240,7 +249,10 @@ def test_a_running_job_is_asked_to_stop(owner: Caller) -> None:
 def test_priority_changes_while_it_waits_and_not_after(owner: Caller) -> None:
     waiting, done = world.submitted(owner.id), world.completed(owner.id)
 
-    assert body(owner.call("PATCH", f"{JOBS}/{waiting}", json={"priority": "critical"}))["priority"] == "critical"
+    assert (
+        body(owner.call("PATCH", f"{JOBS}/{waiting}", json={"priority": "critical"}))["priority"]
+        == "critical"
+    )
     assert body(owner.get(f"{JOBS}/{waiting}"))["priority"] == "critical"
     refused = owner.call("PATCH", f"{JOBS}/{done}", json={"priority": "critical"})
     assert (refused.status_code, body(refused)["allowed_actions"]) == (409, ["replay"])
@@ -259,6 +271,21 @@ def test_a_waiting_job_cannot_be_run_again(owner: Caller) -> None:
     refused = owner.post(f"{JOBS}/{world.submitted(owner.id)}/retry")
 
     assert (refused.status_code, body(refused)["allowed_actions"]) == (409, ["cancel"])
+
+
+def test_who_cancelled_hurried_or_ran_again_is_audited(owner: Caller, admin: Caller) -> None:
+    waiting, done = world.submitted(owner.id), world.completed(owner.id)
+    admin.call("PATCH", f"{JOBS}/{waiting}", json={"priority": "high"})
+    owner.call("DELETE", f"{JOBS}/{waiting}")
+    owner.post(f"{JOBS}/{done}/retry")
+
+    with db.quick():
+        entries = db.rows("SELECT action, actor, subject FROM audit_log WHERE action LIKE 'job.%%' ORDER BY id")
+    assert [(e["action"], e["actor"], e["subject"]) for e in entries] == [
+        ("job.priority_changed", admin.id, waiting),
+        ("job.cancelled", owner.id, waiting),
+        ("job.retried", owner.id, done),
+    ]
 
 
 # -- the documents' other paths

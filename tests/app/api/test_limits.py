@@ -75,6 +75,12 @@ def test_polls_take_nothing_from_writes_and_have_their_own_limit(
     assert int(owner.get("/api/v1/jobs").headers["Retry-After"]) >= 1
 
 
+def test_what_needs_no_token_is_limited_by_address(configure: Callable[..., None], nobody: Caller) -> None:
+    configure(poll_limit_per_minute=2)
+
+    assert [nobody.get("/api/health").status_code for _ in range(3)] == [200, 200, 429]
+
+
 def test_the_headers_say_where_one_stands(configure: Callable[..., None], owner: Caller) -> None:
     configure(rate_limit_per_minute=10, rate_limit_per_hour=1000, rate_limit_burst_per_second=5)
     headers = owner.post("/api/v1/jobs", json=JOB).headers
@@ -117,12 +123,16 @@ def strict_logins(app: Flask) -> None:
     app.config["CALLBOARD_LOGIN_LIMIT"] = limits.LOGIN
 
 
-def test_one_name_has_five_tries_a_minute_from_wherever(strict_logins: None, nobody: Caller, app: Flask) -> None:
+def test_one_name_has_five_tries_a_minute_from_wherever(
+    strict_logins: None, nobody: Caller, app: Flask
+) -> None:
     assert tries(nobody, app, ["ada"] * 3, "10.0.0.1") == [401] * 3
     assert tries(nobody, app, ["ADA"] * 3, "10.0.0.2") == [401, 401, 429]
 
 
-def test_one_address_has_five_tries_a_minute_for_whomever(strict_logins: None, nobody: Caller, app: Flask) -> None:
+def test_one_address_has_five_tries_a_minute_for_whomever(
+    strict_logins: None, nobody: Caller, app: Flask
+) -> None:
     assert tries(nobody, app, [f"name{n}" for n in range(6)]) == [401] * 5 + [429]
 
 

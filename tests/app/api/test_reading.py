@@ -29,13 +29,26 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"{'a': 1}", b"[1,]", b"NaN", b'{"a": NaN}', b"\xff", b'"\\ud800"', b'{"agent_id": "\\udfff"}']
+    "data",
+    [
+        b"",
+        b"{",
+        b"{'a': 1}",
+        b"[1,]",
+        b"NaN",
+        b'{"a": NaN}',
+        b"\xff",
+        b'"\\ud800"',
+        b'{"agent_id": "\\udfff"}',
+    ],
 )
 def test_what_is_no_json_is_malformed(data: bytes, owner: Caller) -> None:
     assert refused(owner, data)[:2] == (400, "malformed")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "x"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "x"]
+)
 def test_another_media_type_is_not_taken(kind: str, owner: Caller) -> None:
     assert refused(owner, b'{"agent_id":"test-echo"}', {"Content-Type": kind})[:2] == (415, "not_json")
 
@@ -81,7 +94,9 @@ def test_a_media_type_that_ends_in_json_is_taken(owner: Caller) -> None:
     ],
     ids=lambda value: str(value)[:60].replace("\x00", "NUL"),
 )
-def test_what_does_not_fit_is_unprocessable_and_names_the_field(body: Any, pointer: str | None, owner: Caller) -> None:
+def test_what_does_not_fit_is_unprocessable_and_names_the_field(
+    body: Any, pointer: str | None, owner: Caller
+) -> None:
     status, _, where = refused(owner, orjson.dumps(body))
 
     assert status == 422
@@ -90,7 +105,17 @@ def test_what_does_not_fit_is_unprocessable_and_names_the_field(body: Any, point
 
 @pytest.mark.parametrize(
     "field",
-    ["status", "job_id", "submitted_by", "fence", "worker_id", "lease_id", "version", "result", "priority_rank"],
+    [
+        "status",
+        "job_id",
+        "submitted_by",
+        "fence",
+        "worker_id",
+        "lease_id",
+        "version",
+        "result",
+        "priority_rank",
+    ],
 )
 def test_what_only_callboard_sets_cannot_be_sent(field: str, owner: Caller) -> None:
     assert refused(owner, orjson.dumps({"agent_id": "test-echo", field: 1})) == (422, "invalid", f"/{field}")
@@ -113,7 +138,13 @@ def test_sensible_nesting_is_taken(owner: Caller) -> None:
 
 
 def test_huge_numbers_are_taken_or_refused_but_never_an_error_of_ours(owner: Caller) -> None:
-    for number in (b"9223372036854775807", b"9223372036854775808", b"18446744073709551616", b"1e400", b"-1e308"):
+    for number in (
+        b"9223372036854775807",
+        b"9223372036854775808",
+        b"18446744073709551616",
+        b"1e400",
+        b"-1e308",
+    ):
         data = b'{"agent_id":"test-echo","parameters":{"n":' + number + b"}}"
         assert owner.post(JOBS, data=data, headers=JSON).status_code in (201, 400, 422)
 
@@ -125,7 +156,9 @@ def test_a_body_over_the_limit_is_too_large(owner: Caller) -> None:
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 
 
-@pytest.mark.parametrize("job_id", ["x", "0", "null", "01890000-0000-7000-8000-00000000000", "%00", "..", "é"])
+@pytest.mark.parametrize(
+    "job_id", ["x", "0", "null", "01890000-0000-7000-8000-00000000000", "%00", "..", "é"]
+)
 def test_a_malformed_id_is_malformed(job_id: str, owner: Caller) -> None:
     assert owner.get(f"{JOBS}/{job_id}/status").status_code in (400, 404)
     assert owner.get(f"{JOBS}/{job_id}").status_code in (400, 404)
@@ -146,6 +179,8 @@ def test_a_malformed_id_says_which(owner: Caller) -> None:
         ("priority=urgent", "/priority"),
         ("since=yesterday", "/since"),
         ("since=2026-01-01T00:00:00", "/since"),
+        ("since=1587-03-05T21:40:22%2B18:20", "/since"),
+        ("since=9999-12-31T23:59:59-01:00", "/since"),
         ("limit=0", "/limit"),
         ("limit=101", "/limit"),
         ("limit=x", "/limit"),

@@ -39,7 +39,9 @@ def test_who_is_not_there_is_not_found(admin: Caller) -> None:
     assert admin.call("PATCH", nothing, json={"name": "x"}).status_code == 404
 
 
-@pytest.mark.parametrize("field", ["user_id", "password_hash", "token_version", "created_at", "last_login_at"])
+@pytest.mark.parametrize(
+    "field", ["user_id", "password_hash", "token_version", "created_at", "last_login_at"]
+)
 def test_what_is_not_for_clients_cannot_be_set(field: str, admin: Caller) -> None:
     refused = admin.call("PATCH", f"{PATH}/{admin.id}", json={field: "x"})
 

@@ -1,0 +1,220 @@
+"""The heartbeat, stepped by hand: leases, cancellations, news, draining, fencing itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from actors.attempt import Attempt
+from actors.heartbeat import LAST_WORD_SECONDS, MOST_MISSES, Heartbeat
+from actors.post import Post
+from app.db import AWAY, db
+from app.errors import Cancelled, Released
+from app.jobs import lifecycle, timeline
+from app.workers import fleet
+from tests import acting
+
+Hold = Callable[..., Attempt]
+
+
+@pytest.fixture
+def attempt(post: Post, hold: Hold) -> Attempt:
+    with db.quick():
+        claim = acting.claimed()
+    return hold(claim)
+
+
+def _lease(attempt: Attempt) -> float:
+    with db.quick():
+        return float(
+            db.value(
+                "SELECT extract(epoch FROM lease_expires_at - now()) FROM jobs WHERE job_id = %(id)s",
+                id=attempt.claim.job_id,
+            )
+        )
+
+
+def test_a_beat_extends_every_lease_in_hand_and_says_the_worker_is_there(post: Post, attempt: Attempt) -> None:
+    with db.quick():
+        acting.expire(attempt.claim)
+    Heartbeat(post).beat()
+    assert 55 < _lease(attempt) <= 60
+    with db.quick():
+        (worker,) = fleet.listing()
+    assert worker["worker_id"] == post.worker_id
+
+
+def test_leases_are_extended_only_every_so_often_but_cancellations_heard_each_time(post: Post, attempt: Attempt) -> None:
+    heart = Heartbeat(post)
+    heart.beat()
+    with db.quick():
+        db.run("UPDATE jobs SET lease_expires_at = now() + interval '7 s'")
+        lifecycle.cancel(attempt.claim.job_id)
+    heart.beat()
+    assert _lease(attempt) < 8
+    assert attempt.cancelled
+    with pytest.raises(Cancelled):
+        attempt.checkpoint_due()
+
+
+def test_an_attempt_that_was_taken_over_is_told_to_stop_and_is_not_heard_any_more(post: Post, attempt: Attempt) -> None:
+    with db.quick():
+        acting.rescue(attempt.claim)
+    attempt.log("too late")
+    Heartbeat(post).beat()
+    assert attempt.lost
+    with pytest.raises(Cancelled):
+        attempt.checkpoint_due()
+    with db.quick():
+        assert timeline.log(attempt.claim.job_id) == []
+
+
+def test_what_was_said_between_two_beats_is_one_write(post: Post, attempt: Attempt) -> None:
+    heart = Heartbeat(post)
+    for n in range(200):
+        attempt.progress(n / 2, f"step {n}")
+        attempt.log(f"line {n}")
+    with db.quick():
+        before = acting.job(attempt.claim.job_id)["version"]
+    heart.beat()
+    heart.beat()
+    with db.quick():
+        row = acting.job(attempt.claim.job_id)
+        lines = timeline.log(attempt.claim.job_id, limit=500)
+    assert row["version"] == before + 1
+    assert (row["progress"], row["current_step"]) == (99, "step 199")
+    assert [line["message"] for line in lines] == [f"line {n}" for n in range(200)]
+
+
+def test_news_that_could_not_be_written_is_written_later(
+    post: Post, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_report: timeline.Report) -> bool:
+        raise AWAY[0]("", {}, Exception("away"))
+
+    attempt.log("first")
+    attempt.progress(10, "early")
+    heart = Heartbeat(post)
+    with monkeypatch.context() as broken:
+        broken.setattr(timeline, "write", away)
+        with pytest.raises(AWAY):
+            heart.beat()
+    attempt.log("second")
+    attempt.progress(20)
+    heart.beat()
+    with db.quick():
+        row = acting.job(attempt.claim.job_id)
+        assert [line["message"] for line in timeline.log(attempt.claim.job_id)] == ["first", "second"]
+    assert (row["progress"], row["current_step"]) == (20, "early")
+
+
+def test_the_soft_limit_is_told_once(post: Post, attempt: Attempt) -> None:
+    attempt.soft_deadline = 0.0
+    heart = Heartbeat(post)
+    for _ in range(3):
+        heart.beat()
+    with db.quick():
+        assert [line["level"] for line in timeline.log(attempt.claim.job_id)] == ["warning"]
+
+
+class TestDraining:
+    def test_running_jobs_may_go_on_for_the_grace_period(self, post: Post, attempt: Attempt) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        post.start_draining()
+        heart._extended_at = 0.0
+        heart.beat()
+        assert not attempt.releasing
+        with db.quick():
+            assert [w["state"] for w in fleet.listing()] == ["draining"]
+
+    def test_then_runners_are_asked_to_stop(self, post: Post, attempt: Attempt) -> None:
+        post.start_draining()
+        post.drain_began = time.monotonic() - post.settings.shutdown_grace_seconds
+        Heartbeat(post).beat()
+        with pytest.raises(Released):
+            attempt.checkpoint_due()
+        with db.quick():
+            assert acting.status(attempt.claim.job_id) == "running"
+
+    def test_then_the_job_is_handed_back_over_a_deaf_runners_head(self, post: Post, attempt: Attempt) -> None:
+        post.start_draining()
+        post.drain_began = time.monotonic() - post.settings.shutdown_grace_seconds - LAST_WORD_SECONDS
+        Heartbeat(post).beat()
+        with db.quick():
+            row = acting.job(attempt.claim.job_id)
+            assert (row["status"], row["released_count"], row["retry_count"]) == ("queued", 1, 0)
+            again = acting.claim("w2")
+        assert again is not None
+        assert attempt.lost
+        Heartbeat(post).beat()  # and a second time is no harm
+
+    def test_saying_it_twice_does_not_restart_the_grace_period(self, post: Post) -> None:
+        post.start_draining()
+        began = post.drain_began
+        post.start_draining()
+        assert post.drain_began == began
+
+
+class TestFencingItself:
+    def test_runners_are_stopped_before_the_lease_can_be_rescued(self, post: Post, attempt: Attempt) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        heart._fence_myself()
+        assert not attempt.releasing
+        post.beat_ok_at = time.monotonic() - post.settings.lease_seconds + 5
+        heart._fence_myself()
+        assert attempt.releasing
+        with pytest.raises(Released):
+            attempt.checkpoint_due()
+
+    def test_a_beat_that_fails_does_not_count_as_one(
+        self, post: Post, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        post.beat_ok_at = 0.0
+        monkeypatch.setattr(db, "_pool", None)
+        with pytest.raises(RuntimeError):
+            Heartbeat(post).beat()
+        assert post.lease_doubtful
+
+    def test_a_process_whose_threads_died_exits(self, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+        exits: list[int] = []
+        monkeypatch.setattr("os._exit", exits.append)
+
+        class Dead:
+            class _Thread:
+                @staticmethod
+                def is_alive() -> bool:
+                    return False
+
+            workers = (_Thread(),)
+
+        heart = Heartbeat(post)
+        heart.watch(Dead())  # type: ignore[arg-type]
+        for _ in range(MOST_MISSES):
+            assert exits == []
+            heart._demand_living_threads()
+        assert exits == [70]
+
+
+def test_a_worker_that_was_forgotten_registers_again(post: Post) -> None:
+    heart = Heartbeat(post)
+    heart.beat()
+    with db.quick():
+        fleet.leave(post.worker_id)
+    heart._extended_at = 0.0
+    heart.beat()
+    with db.quick():
+        assert [w["worker_id"] for w in fleet.listing()] == [post.worker_id]
+
+
+def test_the_agents_health_is_looked_at_and_kept(post: Post) -> None:
+    with db.quick():
+        db.run("UPDATE agents SET health_status = NULL, health_at = NULL")
+    Heartbeat(post).beat()
+    with db.quick():
+        rows = db.rows("SELECT DISTINCT health_status, health_at > %(t)s AS fresh FROM agents", t=datetime(2000, 1, 1, tzinfo=UTC))
+    assert rows == [{"health_status": "ready", "fresh": True}]

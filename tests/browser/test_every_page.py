@@ -1,0 +1,163 @@
+"""What must hold on every page: accessible in both themes, nothing against the policy, light, and never too wide."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Response
+
+from app import clock
+from tests.browser.conftest import SIZE
+from tests.browser.stack import Stack
+
+# "{done}", "{failed}" and "{letter}" stand for the ids of jobs in that state.
+PAGES = (
+    "/",
+    "/jobs",
+    "/jobs?state=failed&q=test&since=24h",
+    "/jobs?q=nothing+is+called+this",
+    "/jobs/{done}",
+    "/jobs/{failed}",
+    "/jobs/{waiting}",
+    "/dead-letters",
+    "/dead-letters/{failed}",
+    "/dead-letters/review?id={letter}",
+    "/agents",
+    "/agents/test-flaky",
+    "/agents/analyst",
+    "/submit",
+    "/submit/test-flaky",
+    "/submit/code-reviewer?example=1",
+    "/nowhere",
+)
+FIRST_VISIT_BYTES, FIRST_VISIT_REQUESTS = 35_000, 6
+LIST_BYTES, REPEAT_BYTES = 6_000, 7_000
+
+
+@pytest.fixture(scope="session")
+def places(running: Stack) -> dict[str, str]:
+    """Jobs to look at: one done, one failed with its letter, one that waits."""
+    done = running.submit("test-echo", {"text": "<script>alert(1)</script>"}, task_name="Say <b>it</b> again", tags=["demo"])
+    failed = running.submit("test-flaky", {"failures": 9, "kind": "permanent", "message": "<img src=x> is not there"})
+    in_a_day = (clock.now() + timedelta(days=1)).isoformat()
+    waiting = running.submit("test-noop", run_at=in_a_day)
+    assert running.settled(done) == "completed"
+    assert running.settled(failed) == "failed"
+    letters = running.call("GET", "/api/v1/dlq/tasks?limit=100")["tasks"]
+    letter = next(entry["dlq_id"] for entry in letters if entry["task_id"] == failed)
+    return {"done": done, "failed": failed, "waiting": waiting, "letter": letter}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing(
+    running: Stack, browser: Browser, signed_in: dict[str, Any], places: dict[str, str], path: str, theme: str
+) -> None:
+    with browser.new_context(
+        base_url=running.url, storage_state=signed_in, viewport=SIZE, color_scheme=theme, bypass_csp=True  # type: ignore[arg-type]
+    ) as context:
+        page = context.new_page()
+        page.goto(path.format(**places))
+        page.evaluate("document.querySelectorAll('main details:not(.menu)').forEach(d => { d.open = true; })")
+
+        found = Axe().run(page).response["violations"]
+
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_menus_and_sheets(
+    running: Stack, browser: Browser, signed_in: dict[str, Any], theme: str
+) -> None:
+    with browser.new_context(
+        base_url=running.url, storage_state=signed_in, viewport=SIZE, color_scheme=theme, bypass_csp=True  # type: ignore[arg-type]
+    ) as context:
+        page = context.new_page()
+        page.goto("/")
+        page.locator("#link summary").first.click()
+        menu = Axe().run(page).response["violations"]
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        sheet = Axe().run(page).response["violations"]
+
+    assert [v["id"] for v in menu + sheet] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_breaks_the_policy_and_no_script_fails(
+    page: Page, said: list[str], places: dict[str, str], path: str
+) -> None:
+    page.goto(path.format(**places))
+    page.wait_for_timeout(1500)  # long enough for the first polls
+
+    assert page.evaluate("violations") == []
+    assert [line for line in said if "404" not in line or path != "/nowhere"] == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_is_wider_than_the_window(page: Page, places: dict[str, str], path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+
+    page.goto(path.format(**places))
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def _bytes(answers: list[Response]) -> int:
+    return sum(answer.request.sizes()["responseBodySize"] for answer in answers)
+
+
+def _visit(context: BrowserContext, path: str) -> list[Response]:
+    page = context.new_page()
+    answers: list[Response] = []
+    page.on("response", lambda answer: "/ui/" not in answer.url and answers.append(answer))
+    page.goto(path)
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(300)
+    return answers
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs", "/jobs/{done}", "/submit/code-reviewer"])
+def test_a_first_visit_is_light(context: BrowserContext, places: dict[str, str], path: str) -> None:
+    answers = _visit(context, path.format(**places))
+
+    assert len(answers) <= FIRST_VISIT_REQUESTS, [answer.url for answer in answers]
+    assert _bytes(answers) <= FIRST_VISIT_BYTES
+
+
+def test_a_list_of_fifty_jobs_is_light(context: BrowserContext, running: Stack) -> None:
+    for n in range(50):
+        running.submit("test-noop", task_name=f"Heavy {n}", tags=["weight"])
+
+    first = _visit(context, "/jobs?tag=weight")
+    again = _visit(context, "/jobs?tag=weight")
+
+    page = next(answer for answer in first if "/jobs" in answer.url)
+    assert page.text().count("data-row") == 50
+    assert _bytes([page]) <= LIST_BYTES
+    assert sum(answer.request.sizes()["responseBodySize"] for answer in again if not answer.from_service_worker) <= REPEAT_BYTES
+
+
+def test_an_idle_poll_costs_next_to_nothing(page: Page, places: dict[str, str]) -> None:
+    answers: list[Response] = []
+    page.on("response", lambda answer: "/ui/agents" in answer.url and answers.append(answer))
+    page.goto("/agents")
+    page.evaluate("poller.refresh()")
+    page.wait_for_timeout(1000)
+
+    sizes = answers[0].request.sizes()
+
+    assert answers[0].status == 304
+    assert sizes["responseBodySize"] == 0
+    assert sizes["requestHeadersSize"] <= 1500
+
+
+def test_what_agents_and_people_wrote_is_shown_as_text(page: Page, places: dict[str, str]) -> None:
+    page.goto(f"/jobs/{places['done']}")
+
+    assert page.get_by_role("heading", name="Say <b>it</b> again").count() == 1
+    assert page.locator("main script, main img[src=x]").count() == 0

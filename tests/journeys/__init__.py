@@ -1,0 +1,1 @@
+"""Whole journeys over HTTP through the product as `make run` starts it: real servers, real processes, kills."""
