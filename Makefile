@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check format install install-tests
+.PHONY: help run test check bench format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ check: install-tests ## lint, format, types, import rules, audit, tests
 	.venv/bin/lint-imports
 	@.ci/audit
 	$(PYTEST)
+
+bench: install-tests ## measure: jobs drained a second, latencies of the API (docs/performance.md)
+	@$(PYTHON) -m tests.bench
 
 format: install-tests ## put the code into its form
 	$(PYTHON) -m ruff format .

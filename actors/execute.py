@@ -203,25 +203,26 @@ def _complete(post: Post, definition: Definition, success: Success) -> None:
 
 
 def settle(post: Post, claim: Claim, verb: Callable[[], None]) -> None:
-    """Write an outcome; while Postgres is away hold it and try again until the lease is really gone.
-
-    Raises LostLease when another worker owns the job, or when the lease ran out before Postgres came back.
-    """
+    """Write an outcome; while Postgres is away hold it and try again. LostLease: another worker owns the job."""
     hold_on(post, claim, verb)
 
 
 def hold_on(post: Post, claim: Claim, do: Callable[[], Found]) -> Found:
-    """Do something for an attempt in hand, again and again while Postgres is away, for as long as a lease.
+    """Do something for an attempt in hand, again and again while Postgres is away, however long that is.
 
-    To give the attempt up at once would call it lost, though its worker lives.
+    While it is away nobody can take the job over, and after that its worker has a whole lease to speak up: who
+    gives up earlier throws work away, and the job is called lost though its worker lives. LostLease is raised
+    when Postgres refuses for a whole lease while it hears our heartbeats.
     """
     pause, give_up = FIRST_PAUSE, time.monotonic() + post.settings.lease_seconds
     while True:
         try:
             return do()
         except AWAY as away:
-            if time.monotonic() > give_up:
-                raise LostLease(f"Postgres stayed away; job {claim.job_id} is given up") from away
+            if post.lease_doubtful:
+                give_up = time.monotonic() + post.settings.lease_seconds
+            elif time.monotonic() > give_up:
+                raise LostLease(f"Postgres does not take the outcome of job {claim.job_id}") from away
             log.warning("settle.waits", job_id=claim.job_id, error=type(away).__name__)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)

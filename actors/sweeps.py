@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.accounts import refresh
 from app.db import db
 from app.jobs import upkeep
 from app.jobs.artifacts import Store
@@ -63,6 +64,7 @@ def purge(settings: Settings) -> None:
             history_days=settings.history_retention_days,
             forget_files=store.remove_job,
         )
+        refresh.prune()
         if gone:
             log.info("purge.done", jobs=gone)
 

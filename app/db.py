@@ -210,12 +210,16 @@ db = Database()
 
 @event.listens_for(Session, "after_commit")
 def _run_hooks(session: Session) -> None:
+    if session.in_nested_transaction():  # a savepoint was released; nothing is committed yet
+        return
     for do in session.info.pop("after_commit", []):
         do()
 
 
 @event.listens_for(Session, "after_rollback")
 def _drop_hooks(session: Session) -> None:
+    if session.in_nested_transaction():
+        return
     session.info.pop("after_commit", None)
 
 

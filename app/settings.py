@@ -218,6 +218,9 @@ class Settings(BaseSettings):
         if self.secret_key and len(self.secret_key) < 32:
             msg = "SECRET_KEY must have at least 32 characters"
             raise ValueError(msg)
+        if self.jwt_secret and len(self.jwt_secret) < 32:
+            msg = "JWT_SECRET must have at least 32 characters"
+            raise ValueError(msg)
         if self.lease_seconds < 2 * self.heartbeat_seconds:
             msg = "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS"
             raise ValueError(msg)

@@ -101,7 +101,10 @@ def recognise(text: str) -> Principal | None:
 
 
 def revoke(principal: Principal, key_id: str) -> Row:
-    """Make a key useless at once and answer it; idempotent. The caller was allowed to manage its owner's keys."""
+    """Make a key useless at once and answer it; idempotent.
+
+    The caller has made sure that `principal` may manage the keys of its owner.
+    """
     db.run(
         "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE key_id = %(key_id)s",
         key_id=key_id,

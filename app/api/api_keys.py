@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from app.accounts import api_keys, permissions, queries
 from app.api.auth import current_principal
@@ -36,9 +36,9 @@ class ApiKeyOut(BaseModel):
     name: str
     scopes: list[str]
     created_at: When
-    expires_at: AwareDatetime | None
-    revoked_at: AwareDatetime | None
-    last_used_at: AwareDatetime | None = Field(description="To the minute.")
+    expires_at: When | None
+    revoked_at: When | None
+    last_used_at: When | None = Field(description="To the minute.")
 
 
 class FreshApiKeyOut(ApiKeyOut):

@@ -45,7 +45,7 @@ class TokensOut(BaseModel):
     """What to come in with, and what to come back with."""
 
     access_token: str
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105 - the kind, not the token
     expires_in: int = Field(description="Seconds.")
     refresh_token: str
     refresh_expires_in: int = Field(description="Seconds.")

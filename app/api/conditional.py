@@ -14,8 +14,8 @@ def holds(tag: str) -> bool:
 
     Compression writes its algorithm behind a tag (`"7.ca:gzip"`): it is the same document.
     """
-    plain = tag.strip('"')
-    return any(known.partition(":")[0] == plain for known in request.if_none_match.as_set(include_weak=True))
+    known = request.if_none_match.as_set(include_weak=True)
+    return tag.strip('"') in {each.partition(":")[0] for each in known if each}
 
 
 def answer(tag: str, make: Callable[[], object], headers: Mapping[str, str] | None = None) -> Answer:

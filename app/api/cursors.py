@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from app.api.errors import Unreadable
 from app.db import Row
+
+_FORM = "%Y-%m-%dT%H:%M:%S.%f%z"
 
 
 def after(rows: list[Row], limit: int, time: str, id_: str) -> str | None:
@@ -16,7 +18,8 @@ def after(rows: list[Row], limit: int, time: str, id_: str) -> str | None:
     if len(rows) < limit:
         return None
     last = rows[-1]
-    return base64.urlsafe_b64encode(f"{last[time].isoformat()}|{last[id_]}".encode()).decode().rstrip("=")
+    mark = f"{last[time].astimezone(UTC).strftime(_FORM)}|{last[id_]}"
+    return base64.urlsafe_b64encode(mark.encode()).decode().rstrip("=")
 
 
 def read(cursor: str) -> tuple[datetime, str]:
@@ -24,10 +27,7 @@ def read(cursor: str) -> tuple[datetime, str]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         moment, _, id_ = text.partition("|")
-        at = datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            raise ValueError("without zone")
-        return at, str(UUID(id_))
+        return datetime.strptime(moment, _FORM).astimezone(UTC), str(UUID(id_))
     except (ValueError, binascii.Error, OverflowError) as error:
         raise Unreadable(
             "The cursor is not one of ours.", [("/cursor", "take next_cursor as it is")]

@@ -76,7 +76,7 @@ class ResubmitIn(Input):
     priority: Priority | None = None
     override_parameters: JSON | None = Field(
         None,
-        description="Merged into the parameters; `timeout` and `retry_after` (seconds) are options of the job.",
+        description="Merged into the parameters; `timeout` and `retry_after` are the job's, in seconds.",
     )
     force: bool = Field(False, description="Once more, although it was resubmitted already.")
 

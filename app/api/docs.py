@@ -22,10 +22,15 @@ POLICY = (
     "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-# Swagger UI's files come with its wheel; ours lie in static/docs.
+# Swagger UI's files come with its wheel.
 _SWAGGER = Path(find_spec("flask_swagger_ui").origin).parent / "dist"  # type: ignore[union-attr, arg-type]
-_FROM_WHEEL = ("swagger-ui.css", "swagger-ui-bundle.js")
-_OURS = ("docs.css", "try.js")
+_FOLDERS = {
+    "swagger-ui.css": _SWAGGER,
+    "swagger-ui-bundle.js": _SWAGGER,
+    "docs.css": ROOT / "static" / "docs",
+    "try.js": ROOT / "static" / "docs",
+    "favicon.svg": ROOT / "static",
+}
 
 blueprint = Blueprint("docs", __name__)
 
@@ -46,11 +51,9 @@ def try_it() -> str:
 @blueprint.get("/docs/assets/<name>")
 def asset(name: str) -> Response:
     """A file of these two pages."""
-    if name in _FROM_WHEEL:
-        return send_from_directory(_SWAGGER, name, max_age=3600)
-    if name in _OURS:
-        return send_from_directory(ROOT / "static" / "docs", name, max_age=3600)
-    raise NotFound
+    if name not in _FOLDERS:
+        raise NotFound
+    return send_from_directory(_FOLDERS[name], name, max_age=3600)
 
 
 @blueprint.after_request

@@ -9,7 +9,7 @@ import orjson
 from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
 
 from app import audit
-from app.accounts.permissions import own_only
+from app.accounts.permissions import may, own_only
 from app.api import conditional, cursors
 from app.api.answers import Answer
 from app.api.auth import current_principal
@@ -231,6 +231,7 @@ def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
         tag=query.tag,
         text=query.q,
         pool=query.pool,
+        in_errors=may(current_principal(), "view_task_content"),
     )
 
 

@@ -8,6 +8,7 @@ polls therefore takes nothing from what its user may submit.
 from __future__ import annotations
 
 import time
+from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limiter
@@ -133,7 +134,7 @@ def _standing() -> tuple[RateLimitItem, WindowStats] | None:
     """The limit that tells most: the one that was hit, else the one of a minute, else the shortest."""
     counted = limiter.current_limits
     if not counted:
-        return g.get("poll_standing")
+        return cast("tuple[RateLimitItem, WindowStats] | None", g.get("poll_standing"))
     hit = [entry for entry in counted if entry.breached]
     of_a_minute = [entry for entry in counted if entry.limit.get_expiry() == 60]
     chosen = (hit or of_a_minute or counted)[0]

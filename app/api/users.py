@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from app.accounts import queries, users
 from app.api.auth import current_principal
@@ -47,7 +47,7 @@ class UserOut(BaseModel):
     enabled: bool
     created_at: When
     updated_at: When
-    last_login_at: AwareDatetime | None
+    last_login_at: When | None
 
 
 class UsersOut(Page):

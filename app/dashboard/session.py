@@ -177,7 +177,7 @@ def signing_in() -> AnyResponse:
     except Unauthenticated as wrong:
         log.warning("auth.failed", ip=request.remote_addr, kind="password")
         return make_response(_form(back=back, email=email, wrong=wrong.message), 401)
-    audit.record("user.signed_in", actor=str(row["user_id"]), details={"by": "dashboard"})
+    audit.record("auth.signed_in", actor=str(row["user_id"]), details={"by": "dashboard"})
     db.session.commit()
     cookie.clear()  # a session known before signing in is worth nothing afterwards
     cookie.permanent = True

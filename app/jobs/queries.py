@@ -51,6 +51,8 @@ class Filter:
     text: str | None = None
     """Found in the task name, the agent's id, the error message, or as the beginning of the job's id."""
     pool: str | None = None
+    in_errors: bool = True
+    """False for those who may not see error messages: they must not find jobs by them either."""
 
     def where(self) -> tuple[str, dict[str, Any]]:
         """The SQL condition and its values."""
@@ -64,7 +66,7 @@ class Filter:
             ("submitted_at < %(until)s", self.until),
             ("tags @> ARRAY[%(tag)s]::text[]", self.tag),
             ("pool = %(pool)s", self.pool),
-            (_TEXT, self.text),
+            (_TEXT_OR_ERROR if self.in_errors else _TEXT, self.text),
         ):
             if value is not None:
                 parts.append(column)
@@ -76,8 +78,8 @@ class Filter:
         return " AND ".join(parts) or "true", values
 
 
-_TEXT = """(task_name ILIKE %(like)s OR agent_id ILIKE %(like)s OR error->>'message' ILIKE %(like)s
-            OR job_id::text LIKE %(prefix)s)"""
+_TEXT = "(task_name ILIKE %(like)s OR agent_id ILIKE %(like)s OR job_id::text LIKE %(prefix)s)"
+_TEXT_OR_ERROR = f"({_TEXT} OR error->>'message' ILIKE %(like)s)"
 
 
 def _plain(text: str) -> str:

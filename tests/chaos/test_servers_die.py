@@ -10,7 +10,7 @@ import redis
 
 from tests.chaos.conftest import Storm
 from tests.chaos.pulse import pulse
-from tests.fleet import Fleet
+from tests.fleet import LEASE_SECONDS, Fleet
 from tests.services import Server
 from tests.waiting import until
 
@@ -90,10 +90,11 @@ def test_a_crash_of_postgres_cuts_off_nobody_for_good(fleet: Fleet, storm: Calla
     crew(fleet)
     under = storm(fleet)
 
-    for _ in range(2):
+    for outage in (1, LEASE_SECONDS + 2):  # the second one outlasts every lease
         done = fleet.finished()
         fleet.pair.postgres.crash()
-        missed = sum(len(unit.log_lines("beat.missed")) for unit in fleet.units.values())
+        for _ in pulse(fleet, outage, 1):
+            missed = beats_missed(fleet)
         until(lambda missed=missed: beats_missed(fleet) > missed, 10)
         fleet.pair.postgres.start()
         fleet.until(lambda done=done: fleet.finished() > done + 50, 30)

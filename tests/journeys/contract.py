@@ -17,9 +17,16 @@ class Contract:
     def __init__(self, document: dict[str, Any]) -> None:
         """`document` as served at /api/openapi.json."""
         self.components = document["components"]
-        self.paths = [
-            (re.compile(PART.sub("[^/]+", re.escape(path))), methods)
-            for path, methods in sorted(document["paths"].items(), key=lambda entry: entry[0].count("{"))
+        named = [
+            (name, method, operation)
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+            for name in (path, *operation.get("x-aliases", ()))
+        ]
+        # Fixed paths first: /jobs/status is no job called "status".
+        self.operations = [
+            (method.upper(), re.compile(PART.sub("[^/]+", re.escape(name))), operation)
+            for name, method, operation in sorted(named, key=lambda entry: entry[0].count("{"))
         ]
         self._validators: dict[str, Draft202012Validator] = {}
 
@@ -38,9 +45,9 @@ class Contract:
             assert not content or media in content or "application/octet-stream" in content, f"{where} {media}"
 
     def _operation(self, method: str, path: str) -> dict[str, Any]:
-        for pattern, methods in self.paths:
-            if pattern.fullmatch(path) and method.lower() in methods:
-                return dict(methods[method.lower()])
+        for verb, pattern, operation in self.operations:
+            if verb == method and pattern.fullmatch(path):
+                return dict(operation)
         raise AssertionError(f"{method} {path} is not in the document")
 
     def _validator(self, schema: dict[str, Any]) -> Draft202012Validator:

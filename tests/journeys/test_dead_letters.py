@@ -59,7 +59,7 @@ def test_a_job_that_used_up_its_retries_is_a_dead_letter_with_their_number(admin
 
 def test_failures_of_one_cause_are_one_group_and_sent_in_again_together(admin: Person) -> None:
     jobs = [
-        admin.submit("test-flaky", {"failures": 1, "message": f"tape {n} is torn"}, max_retries=0)
+        admin.submit("test-flaky", {"failures": 9, "kind": "permanent", "message": f"tape {n} is torn"})
         for n in (17, 4)
     ]
     for job in jobs:

@@ -27,13 +27,12 @@ def document(app: Flask) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def clean(quick: Engine, app: Flask) -> Iterator[None]:
+def clean(quick: Engine, app: Flask) -> None:
     """Nothing of other tests, and no limit of logins but in the test about it."""
     app.config["CALLBOARD_LOGIN_LIMIT"] = "1000 per second"
     limiter.reset()
     if limiter._fallback_storage:
         limiter._fallback_storage.reset()
-    yield
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every operation × every kind of caller; an operation without a line here fails."""
+"""Every operation by every kind of caller; an operation without a line here fails."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +12,11 @@ from app.api.reading import Input
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def registry(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Operations of these tests are not added to the real ones."""
     fresh: list[Any] = []
     monkeypatch.setattr(glue, "OPERATIONS", fresh)
-    yield fresh
+    return fresh
 
 
 class Thing(Input):

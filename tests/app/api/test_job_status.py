@@ -47,6 +47,11 @@ def test_the_tag_is_found_in_every_form(form: str, owner: Caller) -> None:
     assert status(owner, job_id, **{"If-None-Match": form.format(tag)}).status_code == 304
 
 
+@pytest.mark.parametrize("header", ['""', "", "W/", ",", '"x"', "garbage"])
+def test_any_other_tag_gets_the_document(header: str, owner: Caller) -> None:
+    assert status(owner, world.completed(owner.id), **{"If-None-Match": header}).status_code == 200
+
+
 def test_a_tag_that_compression_has_marked_is_the_same(owner: Caller) -> None:
     job_id = world.completed(owner.id)
     tag = status(owner, job_id).headers["ETag"]

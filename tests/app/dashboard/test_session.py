@@ -1,0 +1,177 @@
+"""Coming in, staying in, and what is kept out."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from app.accounts import users
+from app.db import db
+from tests.app.dashboard.aside import db as aside
+from tests.app.dashboard.visiting import Visitor
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def ada() -> str:
+    """Somebody with a password."""
+    with db.transaction():
+        users.create("ada@example.org", PASSWORD, role="user")
+    return "ada@example.org"
+
+
+def _sign_in(visitor: Visitor, email: str, password: str, back: str = "") -> tuple[int, str]:
+    answer = visitor.post("/sign-in", {"email": email, "password": password, "next": back})
+    return answer.status_code, answer.headers.get("Location", "")
+
+
+def test_right_credentials_open_the_board(stranger: Visitor, ada: str) -> None:
+    status, place = _sign_in(stranger, ada.upper(), PASSWORD)
+
+    assert (status, place) == (303, "/")
+    assert stranger.get("/").status_code == 200
+
+
+def test_signing_in_is_audited(stranger: Visitor, ada: str) -> None:
+    _sign_in(stranger, ada, PASSWORD)
+
+    assert aside.value("SELECT count(*) FROM audit_log WHERE action = 'auth.signed_in'") == 1
+
+
+@pytest.mark.parametrize(("email", "password"), [("ada@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("", "")])
+def test_wrong_credentials_say_one_sentence_whatever_was_wrong(
+    stranger: Visitor, ada: str, email: str, password: str
+) -> None:
+    answer = stranger.post("/sign-in", {"email": email, "password": password})
+
+    assert answer.status_code == 401
+    assert "E-mail or password is wrong." in answer.text
+
+
+def test_the_session_from_before_is_worth_nothing_afterwards(stranger: Visitor, ada: str) -> None:
+    stranger.get("/sign-in")
+    with stranger.client.session_transaction() as cookie:
+        cookie["planted"] = "by somebody else"
+        before = cookie["csrf_token"]
+
+    _sign_in(stranger, ada, PASSWORD)
+
+    with stranger.client.session_transaction() as cookie:
+        assert "planted" not in cookie
+        assert cookie.get("csrf_token") != before
+
+
+def test_the_cookie_is_closed_to_scripts_and_lasts_twelve_hours(stranger: Visitor, ada: str) -> None:
+    answer = stranger.post("/sign-in", {"email": ada, "password": PASSWORD})
+
+    cookie = next(c for c in answer.headers.getlist("Set-Cookie") if c.startswith("callboard="))
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Expires" in cookie
+    assert "Secure" not in cookie
+
+
+def test_the_cookie_is_secure_for_whoever_comes_by_https(app: Flask) -> None:
+    answer = app.test_client().get("/sign-in", base_url="https://board.example.org")
+
+    assert "Secure" in next(c for c in answer.headers.getlist("Set-Cookie") if c.startswith("callboard="))
+    assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+
+
+def test_polls_do_not_prolong_the_session(user: Visitor) -> None:
+    assert "Set-Cookie" not in user.get("/ui/now/overview").headers
+
+
+@pytest.mark.parametrize("path", ["/jobs?state=failed", "/dead-letters", "/submit/test-noop?example=1"])
+def test_who_wanted_a_page_gets_there_after_signing_in(stranger: Visitor, ada: str, path: str) -> None:
+    sent_to = stranger.get(path).headers["Location"]
+    assert sent_to.startswith("/sign-in?next=")
+
+    assert _sign_in(stranger, ada, PASSWORD, back=path) == (303, path)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/ui/nav",
+        "/api/v1/jobs",
+        "/nowhere",
+        "jobs",
+        "/sign-out",
+        "/jobs\r\nX: y",
+    ],
+)
+def test_nobody_is_sent_anywhere_but_to_a_page_of_ours(stranger: Visitor, ada: str, back: str) -> None:
+    assert _sign_in(stranger, ada, PASSWORD, back=back) == (303, "/")
+
+
+def test_fragments_answer_401_instead_of_the_form(stranger: Visitor) -> None:
+    answer = stranger.get("/ui/jobs/table")
+
+    assert answer.status_code == 401
+    assert "<form" not in answer.text
+
+
+def test_signing_out_ends_it(user: Visitor) -> None:
+    assert user.post("/sign-out").status_code == 303
+
+    assert user.get("/").status_code == 302
+
+
+def test_a_disabled_account_is_out_at_once(user: Visitor, admin: Visitor) -> None:
+    with db.transaction():
+        users.change(user.user_id, enabled=False, actor=admin.user_id)
+
+    assert user.get("/").status_code == 302
+
+
+def test_a_changed_role_ends_the_session(user: Visitor, admin: Visitor) -> None:
+    with db.transaction():
+        users.change(user.user_id, role="viewer", actor=admin.user_id)
+
+    assert user.get("/").status_code == 302
+
+
+def test_a_form_without_its_token_is_refused(user: Visitor) -> None:
+    answer = user.client.post("/sign-out", data={})
+
+    assert answer.status_code == 400
+    assert user.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_form_from_another_site_is_refused_even_with_a_token(user: Visitor, site: str) -> None:
+    assert user.post("/sign-out", **{"Sec-Fetch-Site": site}).status_code == 403
+
+
+def test_guessing_passwords_is_slowed_down(app: Flask, stranger: Visitor, ada: str) -> None:
+    app.config["CALLBOARD_LOGIN_LIMIT"] = "3 per minute"
+
+    tries = [_sign_in(stranger, ada, "wrong")[0] for _ in range(4)]
+
+    assert tries == [401, 401, 401, 429]
+    assert _sign_in(stranger, ada, PASSWORD)[0] == 429
+
+
+def test_signing_in_rightly_costs_nothing_of_the_limit(app: Flask, ada: str) -> None:
+    app.config["CALLBOARD_LOGIN_LIMIT"] = "2 per minute"
+
+    assert [_sign_in(Visitor(app), ada, PASSWORD)[0] for _ in range(4)] == [303] * 4
+
+
+def test_the_theme_is_kept_in_a_cookie_and_known_to_the_server(user: Visitor) -> None:
+    answer = user.post("/theme", {"next": "/agents"})
+
+    assert answer.headers["Location"] == "/agents"
+    assert user.soup("/agents").html["data-theme"] == "dark"  # type: ignore[index]
+
+
+def test_a_theme_that_does_not_exist_is_ignored(user: Visitor) -> None:
+    user.client.set_cookie("theme", '"><script>')
+
+    assert "data-theme" not in user.soup("/agents").html.attrs  # type: ignore[union-attr]

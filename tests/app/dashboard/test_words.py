@@ -1,0 +1,53 @@
+"""How things are called."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from app.dashboard import words
+from app.jobs.states import PRIORITIES, STATUSES, Reason
+
+
+def test_every_state_priority_and_reason_has_a_word() -> None:
+    assert set(STATUSES) <= set(words.STATES)
+    assert set(PRIORITIES) == set(words.PRIORITIES)
+    assert {reason.value for reason in Reason} <= set(words.REASONS)
+
+
+def test_no_two_states_look_alike_without_colour() -> None:
+    shapes = [seen.icon for seen in words.STATES.values()]
+
+    assert len(shapes) == len(set(shapes))
+
+
+def test_an_unknown_state_is_shown_under_its_own_name() -> None:
+    assert words.look("half_done").word == "Half done"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "–"), (0, "0 ms"), (0.0421, "42 ms"), (4.24, "4.2 s"), (59.4, "59 s"), (59.6, "1 m 00 s"), (3725, "1 h 02 m"),
+     (100_000, "1 d 03 h"), (-5, "0 ms")],
+)  # fmt: skip
+def test_durations_read_like_speech(seconds: float | None, said: str) -> None:
+    assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(("amount", "said"), [(812, "812 B"), (4100, "4.1 KB"), (3_000_000, "3.0 MB"), (5e12, "5000.0 GB")])
+def test_sizes_read_like_speech(amount: float, said: str) -> None:
+    assert words.size(amount) == said
+
+
+def test_times_are_told_in_utc_whatever_they_come_as() -> None:
+    at = datetime(2026, 11, 22, 1, 24, 5, tzinfo=UTC)
+
+    assert words.stamp(at) == words.stamp("2026-11-22T02:24:05+01:00") == "22 Nov 2026, 01:24:05 UTC"
+    assert words.iso(at) == "2026-11-22T01:24:05.000Z"
+    assert words.stamp(None) == words.iso(None) == words.hour(None) == ""
+
+
+def test_counts_say_when_they_stopped() -> None:
+    assert (words.capped(9_999), words.capped(10_000), words.many(1, "job"), words.many(2, "retry", "retries")) == (
+        "9,999", "10,000+", "1 job", "2 retries")  # fmt: skip

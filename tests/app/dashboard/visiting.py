@@ -1,0 +1,51 @@
+"""A person with a browser that has cookies and no JavaScript."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bs4 import BeautifulSoup
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from app.accounts import users
+from app.db import db
+
+
+class Visitor:
+    """Somebody at the dashboard; signed in if they have an account."""
+
+    def __init__(self, app: Flask, role: str | None = None) -> None:
+        """Make an account with `role` and its cookie; None stays outside."""
+        self.client = app.test_client()
+        self.user_id = ""
+        if role:
+            with db.transaction():
+                row = users.create(f"{role}-{id(self)}@example.org", None, role=role)
+            self.user_id = str(row["user_id"])
+            with self.client.session_transaction() as cookie:
+                cookie["_user_id"] = f"{self.user_id}:{row['token_version']}"
+                cookie["_fresh"] = True
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        """Open a page."""
+        return self.client.get(path, headers=headers)
+
+    def soup(self, path: str) -> BeautifulSoup:
+        """Open a page that must be there, to look around in it."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text[:500]
+        return BeautifulSoup(answer.text, "html.parser")
+
+    def token(self) -> str:
+        """The token that forms carry."""
+        page = self.get("/agents" if self.user_id else "/sign-in").text
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        assert found
+        return found[1]
+
+    def post(self, path: str, data: dict[str, Any] | None = None, *, follow: bool = False, **headers: str) -> TestResponse:
+        """Send a form."""
+        form = {"csrf_token": self.token(), **(data or {})}
+        return self.client.post(path, data=form, headers=headers, follow_redirects=follow)

@@ -1,0 +1,66 @@
+"""Log lines: one JSON object each, and never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.observe import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Give the root logger back to pytest."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_an_event_is_one_json_line_with_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "json")
+    logs.get("room").info("job.settled", job_id="j-1", seconds=1.5)
+    logging.getLogger("elsewhere").warning("plain %s", "words")
+    ours, theirs = _lines(capsys)
+    assert (ours["event"], ours["job_id"], ours["level"], ours["logger"]) == ("job.settled", "j-1", "info", "room")
+    assert (theirs["event"], theirs["level"]) == ("plain words", "warning")
+
+
+@pytest.mark.parametrize("name", ["password", "API_KEY", "access_token", "Authorization", "parameters", "secret_key"])
+def test_a_secret_never_stands_in_a_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    logs.configure("INFO", "json")
+    logs.get("room").info("x", **{name: "the-secret"})
+    assert "the-secret" not in capsys.readouterr().err
+
+
+def test_bound_ids_are_on_every_line_of_whichever_library(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "json")
+    with structlog.contextvars.bound_contextvars(worker_id="w-1"):
+        logs.get("room").info("x")
+        logging.getLogger("elsewhere").warning("y")
+    assert [line["worker_id"] for line in _lines(capsys)] == ["w-1", "w-1"]
+
+
+def test_a_traceback_stays_inside_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "json")
+    try:
+        raise ZeroDivisionError("by zero")
+    except ZeroDivisionError:
+        logs.get("room").exception("x.broken")
+    (line,) = _lines(capsys)
+    assert "ZeroDivisionError: by zero" in str(line["exception"])
+
+
+def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("WARNING", "json")
+    logs.get("room").info("quiet")
+    assert capsys.readouterr().err == ""

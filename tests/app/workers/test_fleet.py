@@ -1,0 +1,84 @@
+"""Who is there, what they do, and how many would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from app.db import db
+from app.workers import fleet
+from tests import acting
+
+
+@pytest.fixture(autouse=True)
+def here(quick: Engine) -> Iterator[None]:
+    with db.quick():
+        yield
+
+
+def _register(worker_id: str, *pools: str, threads: int = 4) -> None:
+    fleet.register(worker_id, hostname="h", process_id=1, pools=pools or ("general",), threads=threads, release="1")
+
+
+def _states() -> dict[str, str]:
+    return {w["worker_id"]: w["state"] for w in fleet.listing()}
+
+
+def test_a_worker_is_idle_then_active_then_draining_then_gone() -> None:
+    _register("w1")
+    assert _states() == {"w1": "idle"}
+    acting.claimed(worker="w1")
+    assert _states() == {"w1": "active"}
+    fleet.beat("w1", draining=True, redis_away=False)
+    assert _states() == {"w1": "draining"}
+    fleet.leave("w1")
+    assert _states() == {}
+
+
+def test_a_silent_worker_is_lost_and_no_capacity() -> None:
+    _register("w1")
+    db.run("UPDATE workers SET seen_at = now() - interval '2 minutes'")
+    assert _states() == {"w1": "lost"}
+    assert fleet.capacity()["total"] == 0
+    assert fleet.listing(ttl_seconds=300)[0]["state"] == "idle"
+
+
+def test_registering_again_is_no_error_and_a_beat_of_a_stranger_says_so() -> None:
+    _register("w1")
+    _register("w1")
+    assert fleet.beat("w1", draining=False, redis_away=True)
+    assert fleet.listing()[0]["redis_away"]
+    assert not fleet.beat("w2", draining=False, redis_away=False)
+
+
+def test_capacity_counts_threads_and_what_is_busy() -> None:
+    _register("w1")
+    _register("w2", "testing", threads=6)
+    acting.claimed(worker="w1")
+    assert fleet.capacity() == {"total": 2, "active": 1, "idle": 1, "threads": 10, "busy": 1, "utilization": 0.1}
+
+
+def test_a_worker_of_two_pools_counts_in_each() -> None:
+    _register("w1", "testing", "general", threads=2)
+    assert [(line["pool"], line["threads"]) for line in fleet.by_pool(("testing", "general", "marketing"))] == [
+        ("testing", 2), ("general", 2), ("marketing", 0)
+    ]  # fmt: skip
+
+
+def test_the_list_says_what_each_does() -> None:
+    _register("w1")
+    claim = acting.claimed("test-echo", worker="w1")
+    (job,) = fleet.listing()[0]["jobs"]
+    assert (job["job_id"], job["agent_id"], job["submitted_by"]) == (claim.job_id, "test-echo", acting.OWNER)
+
+
+@pytest.mark.parametrize(
+    ("current", "waiting", "utilization", "wanted"),
+    [(5, 0, 0.9, 5), (5, 999, 1, 5), (5, 1000, 1, 10), (10, 3500, 1, 25), (50, 99_999, 1, 50), (9, 0, 0.1, 8), (5, 0, 0, 5), (1, 0, 0.5, 5)],
+)
+def test_the_wanted_size_grows_with_the_backlog_and_shrinks_when_idle(
+    current: int, waiting: int, utilization: float, wanted: int
+) -> None:
+    assert fleet.wanted(current, waiting, utilization) == wanted
