@@ -14,10 +14,10 @@ from pathlib import Path
 import brotli
 from flask import Flask, Response, request
 from flask_compress import Compress
+from werkzeug.exceptions import NotFound
 from werkzeug.security import safe_join
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.errors import NotFound
 from app.settings import ROOT
 
 STATIC = ROOT / "static"

@@ -23,6 +23,14 @@ from app.jobs.document import document
 from app.jobs.states import PRIORITIES, Priority
 from app.polling.hints import Pace
 
+# The steps that are still to come, by status.
+AHEAD = {
+    "pending": ("Queued", "Running", "Finished"),
+    "queued": ("Running", "Finished"),
+    "running": ("Finished",),
+    "retry": ("Running", "Finished"),
+}
+
 LOG_AT_FIRST = 200
 LOG_AT_ONCE = 500
 OUTCOME_MS = 5000
@@ -82,6 +90,7 @@ def _status(job_id: str) -> Context:
     return {
         "job": shown,
         "steps": _steps(timeline.history(row["job_id"])),
+        "ahead": AHEAD.get(row["status"], ()),
         "why": explain.explain(row["job_id"]) if waiting else None,
         "dead": _dead_letter(row),
         "tail": timeline.newest(row["job_id"], 8)

@@ -10,7 +10,7 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
-from app.accounts.permissions import own_only
+from app.accounts.permissions import may, own_only
 from app.agents import registry
 from app.dashboard import actions
 from app.dashboard.htmx import Context, Panel, every
@@ -79,6 +79,7 @@ def _filter(wanted: Wanted) -> queries.Filter:
         since=clock.now() - SINCE[wanted.since] if wanted.since else None,
         tag=wanted.tag or None,
         text=wanted.q or None,
+        in_errors=may(asking(), "view_task_content"),
     )
 
 

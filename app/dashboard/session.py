@@ -93,7 +93,8 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     app.session_interface = CookieAsSecureAsTheRequest()
     csrf.init_app(app)
     limiter.init_app(app)
-    people = flask_login.LoginManager(app)
+    # No context processor: error pages must not ask for the user, because the database may be the error.
+    people = flask_login.LoginManager(app, add_context_processor=False)
     people.session_protection = None
     people.user_loader(_load)
     blueprint.before_request(_guard)
@@ -175,14 +176,20 @@ def signing_in() -> AnyResponse:
     try:
         row = users.sign_in(email, request.form.get("password", ""))
     except Unauthenticated as wrong:
-        log.warning("auth.failed", ip=request.remote_addr, kind="password")
+        _note("auth.failed", email.lower()[:200])
         return make_response(_form(back=back, email=email, wrong=wrong.message), 401)
-    audit.record("auth.signed_in", actor=str(row["user_id"]), details={"by": "dashboard"})
-    db.session.commit()
+    _note("auth.signed_in", str(row["user_id"]))
     cookie.clear()  # a session known before signing in is worth nothing afterwards
     cookie.permanent = True
     flask_login.login_user(Person(row))
     return redirect(_back(back), 303)
+
+
+def _note(event: str, who: str) -> None:
+    """Write an attempt to sign in into the log and the audit, for good: nothing else is under way."""
+    log.info(event, who=who, ip=request.remote_addr)
+    audit.record(event, actor=who, correlation_id=g.get("request_id"), details={"ip": request.remote_addr})
+    db.session.commit()
 
 
 def _form(*, back: str, email: str = "", wrong: str = "") -> str:

@@ -64,7 +64,8 @@ def _blockers(row: Row, worker_ttl_seconds: float) -> list[Row]:
 
 _FACTS = """
     SELECT a.enabled, a.max_concurrent_tasks AS most, a.rate_limit,
-           (SELECT count(*) FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL) AS free,
+           (SELECT count(*) FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL
+              AND s.slot < a.max_concurrent_tasks) AS free,
            (SELECT least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at))
             FROM agent_rates r WHERE r.agent_id = a.agent_id) AS tokens,
            q.paused AND (q.paused_until IS NULL OR q.paused_until > now()) AS paused, q.paused_until, q.pause_reason,

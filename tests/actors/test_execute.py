@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,18 +254,36 @@ class TestPostgresAway:
         row = _job(job_id)
         assert (row["status"], row["result"], row["fence"]) == ("completed", {"survived": True}, 1)
 
-    def test_it_is_given_up_when_the_lease_is_really_gone(self, make_post: Callable[..., Post]) -> None:
+    def test_it_is_held_for_many_leases_while_no_heartbeat_is_heard(self, make_post: Callable[..., Post]) -> None:
+        post = make_post(lease_seconds=0.1, heartbeat_seconds=0.05)
+        post.beat_ok_at, back_at = 0.0, time.monotonic() + 0.5
+        with db.quick():
+            claim = acting.claimed()
+
+        def away_for_five_leases() -> None:
+            if time.monotonic() < back_at:
+                raise AWAY[0]("SELECT 1", {}, Exception("away"))
+            with db.quick():
+                lifecycle.complete(claim, {"late": True})
+
+        settle(post, claim, away_for_five_leases)
+        assert _job(claim.job_id)["result"] == {"late": True}
+
+    def test_it_is_given_up_when_it_is_refused_for_a_whole_lease_while_heartbeats_are_heard(
+        self, make_post: Callable[..., Post]
+    ) -> None:
         post = make_post(lease_seconds=0.3, heartbeat_seconds=0.1)
         with db.quick():
             claim = acting.claimed()
         tries: list[int] = []
 
-        def away() -> None:
+        def refused() -> None:
             tries.append(1)
-            raise AWAY[0]("SELECT 1", {}, Exception("away"))
+            post.beat_ok_at = time.monotonic()
+            raise AWAY[0]("SELECT 1", {}, Exception("refused"))
 
         with pytest.raises(LostLease):
-            settle(post, claim, away)
+            settle(post, claim, refused)
         assert len(tries) >= 2
 
 

@@ -40,8 +40,12 @@ LIST_BYTES, REPEAT_BYTES = 6_000, 7_000
 @pytest.fixture(scope="session")
 def places(running: Stack) -> dict[str, str]:
     """Jobs to look at: one done, one failed with its letter, one that waits."""
-    done = running.submit("test-echo", {"text": "<script>alert(1)</script>"}, task_name="Say <b>it</b> again", tags=["demo"])
-    failed = running.submit("test-flaky", {"failures": 9, "kind": "permanent", "message": "<img src=x> is not there"})
+    done = running.submit(
+        "test-echo", {"text": "<script>alert(1)</script>"}, task_name="Say <b>it</b> again", tags=["demo"]
+    )
+    failed = running.submit(
+        "test-flaky", {"failures": 9, "kind": "permanent", "message": "<img src=x> is not there"}
+    )
     in_a_day = (clock.now() + timedelta(days=1)).isoformat()
     waiting = running.submit("test-noop", run_at=in_a_day)
     assert running.settled(done) == "completed"
@@ -57,7 +61,11 @@ def test_axe_finds_nothing(
     running: Stack, browser: Browser, signed_in: dict[str, Any], places: dict[str, str], path: str, theme: str
 ) -> None:
     with browser.new_context(
-        base_url=running.url, storage_state=signed_in, viewport=SIZE, color_scheme=theme, bypass_csp=True  # type: ignore[arg-type]
+        base_url=running.url,
+        storage_state=signed_in,
+        viewport=SIZE,
+        color_scheme=theme,
+        bypass_csp=True,  # type: ignore[arg-type]
     ) as context:
         page = context.new_page()
         page.goto(path.format(**places))
@@ -73,7 +81,11 @@ def test_axe_finds_nothing_in_menus_and_sheets(
     running: Stack, browser: Browser, signed_in: dict[str, Any], theme: str
 ) -> None:
     with browser.new_context(
-        base_url=running.url, storage_state=signed_in, viewport=SIZE, color_scheme=theme, bypass_csp=True  # type: ignore[arg-type]
+        base_url=running.url,
+        storage_state=signed_in,
+        viewport=SIZE,
+        color_scheme=theme,
+        bypass_csp=True,  # type: ignore[arg-type]
     ) as context:
         page = context.new_page()
         page.goto("/")
@@ -139,7 +151,10 @@ def test_a_list_of_fifty_jobs_is_light(context: BrowserContext, running: Stack) 
     page = next(answer for answer in first if "/jobs" in answer.url)
     assert page.text().count("data-row") == 50
     assert _bytes([page]) <= LIST_BYTES
-    assert sum(answer.request.sizes()["responseBodySize"] for answer in again if not answer.from_service_worker) <= REPEAT_BYTES
+    assert (
+        sum(answer.request.sizes()["responseBodySize"] for answer in again if not answer.from_service_worker)
+        <= REPEAT_BYTES
+    )
 
 
 def test_an_idle_poll_costs_next_to_nothing(page: Page, places: dict[str, str]) -> None:

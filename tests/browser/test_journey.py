@@ -102,7 +102,9 @@ def test_ticked_jobs_are_cancelled_together(page: Page, running: Stack) -> None:
     assert [running.settled(job_id) for job_id in ids] == ["cancelled"] * 3
 
 
-def test_all_that_match_are_acted_on_after_a_review_that_names_their_number(page: Page, running: Stack) -> None:
+def test_all_that_match_are_acted_on_after_a_review_that_names_their_number(
+    page: Page, running: Stack
+) -> None:
     for _ in range(60):
         running.submit("test-noop", tags=["whole"])
     page.goto("/jobs?tag=whole")

@@ -20,7 +20,8 @@ def jobs(running: Stack) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("keys", "path"), [("gn", "/"), ("gj", "/jobs"), ("gd", "/dead-letters"), ("ga", "/agents"), ("gs", "/submit")]
+    ("keys", "path"),
+    [("gn", "/"), ("gj", "/jobs"), ("gd", "/dead-letters"), ("ga", "/agents"), ("gs", "/submit")],
 )
 def test_two_keys_lead_to_each_place(page: Page, keys: str, path: str) -> None:
     page.goto("/agents" if path != "/agents" else "/")

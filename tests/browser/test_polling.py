@@ -100,7 +100,10 @@ def test_a_change_arrives_without_touching_what_the_person_does(wire: Wire, runn
     expect(wire.page.get_by_role("link", name="A quiet job, the second")).to_be_visible(timeout=15_000)
     expect(search).to_be_focused()
     expect(search).to_have_value("half a wo")
-    assert wire.page.evaluate("[...document.querySelectorAll('#jobs tbody tr')].filter(row => row.known).length") == 1
+    assert (
+        wire.page.evaluate("[...document.querySelectorAll('#jobs tbody tr')].filter(row => row.known).length")
+        == 1
+    )
 
 
 def test_ticked_rows_hold_the_updates_and_stay_ticked(wire: Wire) -> None:

@@ -106,9 +106,10 @@ def _figures(name: str, storm: Storm) -> str:
     seconds = time.monotonic() - storm.began
     lost = len(fleet.broken(at_rest=True, promised=storm.load.accepted))
     jobs = fleet.value("SELECT count(*) FROM jobs")
+    deadlocks = fleet.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     return (
         f"{name:62} {seconds:6.1f} s {jobs:6} jobs, {storm.load.deepest} in flight, {fleet.restarts} restarts, "
-        f"attempts {fleet.outcomes()}, broken invariants {lost}"
+        f"attempts {fleet.outcomes()}, deadlocks {deadlocks}, broken invariants {lost}"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import redis
 
-from tests.chaos.conftest import Storm
+from tests.chaos.conftest import FIGURES, Storm
 from tests.chaos.pulse import pulse
 from tests.chaos.test_servers_die import restart_empty
 from tests.chaos.test_workers_die import HOW, shoot
@@ -92,13 +92,14 @@ BLOWS_AND_WEIGHTS = (
 def test_everything_at_once(fleet: Fleet, storm: Callable[..., Storm]) -> None:
     seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)
     print(f"CHAOS_SEED={seed}")
+    FIGURES.append(f"CHAOS_SEED={seed}")
     chaos = Chaos(fleet, seed)
     under = storm(fleet)
     done: list[str] = []
 
     try:
         for _ in pulse(fleet, 1.25, BLOWS):
-            done.append(chaos.blow())
+            done.append(chaos.blow())  # noqa: PERF401 - what was done is wanted when the next one fails
     finally:
         print(" ".join(done))
         chaos.thaw()

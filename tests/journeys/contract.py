@@ -42,7 +42,9 @@ class Contract:
             faults = list(self._validator(content[media]["schema"]).iter_errors(answer.json()))
             assert not faults, f"{where}: {faults[0].json_path}: {faults[0].message}"
         else:
-            assert not content or media in content or "application/octet-stream" in content, f"{where} {media}"
+            assert not content or media in content or "application/octet-stream" in content, (
+                f"{where} {media}"
+            )
 
     def _operation(self, method: str, path: str) -> dict[str, Any]:
         for verb, pattern, operation in self.operations:

@@ -71,7 +71,9 @@ class Person:
 
     def watch(self, job_id: str, seconds: float = 60) -> list[JSON | None]:
         """Poll by the rules to the end: when the document says, with its tag. None stands for a 304."""
-        path, due, tag, seen = f"/api/v1/jobs/{job_id}/status", 0.0, "", []
+        path, due, tag = f"/api/v1/jobs/{job_id}/status", 0.0, ""
+        hint: JSON = {}
+        seen: list[JSON | None] = []
         end = time.monotonic() + seconds
         while True:
             until(lambda moment=due: time.monotonic() >= moment, 30)  # type: ignore[misc]

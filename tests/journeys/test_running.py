@@ -73,7 +73,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_only_once(admin: Person) -> None
 
 
 def test_cancelling_a_running_program_ends_its_whole_tree_of_processes(admin: Person) -> None:
-    seconds = str(random.randrange(10**6, 10**7))  # noqa: S311 - to be recognised by
+    seconds = str(random.randrange(10**6, 10**7))
     job = admin.submit("journey-tree", {"seconds": seconds})
     until(lambda: len(sleepers(seconds)) == 2, 20)
     asked = admin.post(f"/api/v1/jobs/{job}/cancel", expect=202)

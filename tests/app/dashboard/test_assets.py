@@ -30,10 +30,15 @@ def test_files_are_sent_compressed(stranger: Visitor) -> None:
 
     assert answer.headers["Content-Encoding"] == "br"
     assert brotli.decompress(answer.data) == (STATIC / "js" / "poll.js").read_bytes()
-    assert stranger.get("/static/js/poll.js", **{"Accept-Encoding": "br;q=0"}).headers.get("Content-Encoding") is None
+    assert (
+        stranger.get("/static/js/poll.js", **{"Accept-Encoding": "identity"}).headers.get("Content-Encoding")
+        is None
+    )
 
 
-@pytest.mark.parametrize("path", ["../pyproject.toml", "%2e%2e/pyproject.toml", "/etc/passwd", "css", "", "nope.css"])
+@pytest.mark.parametrize(
+    "path", ["../pyproject.toml", "%2e%2e/pyproject.toml", "/etc/passwd", "css", "", "nope.css"]
+)
 def test_nothing_outside_of_the_folder_is_sent(stranger: Visitor, path: str) -> None:
     assert stranger.get(f"/static/{path}").status_code in (404, 308)
 

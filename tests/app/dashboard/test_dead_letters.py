@@ -39,7 +39,12 @@ def test_one_letter_is_shown_whole(admin: Visitor) -> None:
 
 def test_one_is_sent_in_again_with_changes(admin: Visitor) -> None:
     dlq_id = _dead(parameters={"failures": 4, "kind": "permanent"})
-    form = {"id": dlq_id, "parameters": '{"failures": 0, "kind": "permanent"}', "priority": "critical", "timeout": "60"}
+    form = {
+        "id": dlq_id,
+        "parameters": '{"failures": 0, "kind": "permanent"}',
+        "priority": "critical",
+        "timeout": "60",
+    }
 
     answer = admin.post("/dead-letters/resubmit", form)
 
@@ -54,7 +59,10 @@ def test_a_parameter_taken_away_gets_its_default(admin: Visitor) -> None:
 
     answer = admin.post("/dead-letters/resubmit", {"id": dlq_id, "parameters": '{"kind": "permanent"}'})
 
-    assert job(answer.headers["Location"].rsplit("/", 1)[1])["parameters"] == {"failures": 1, "kind": "permanent"}
+    assert job(answer.headers["Location"].rsplit("/", 1)[1])["parameters"] == {
+        "failures": 1,
+        "kind": "permanent",
+    }
 
 
 def test_a_group_is_sent_in_again_together(admin: Visitor) -> None:
@@ -62,7 +70,9 @@ def test_a_group_is_sent_in_again_together(admin: Visitor) -> None:
     group = dead_letters.get(ids[0])["group_key"]
     assert "Retry 3 dead letters" in admin.get(f"/dead-letters/review?group={group}").text
 
-    answer = admin.post("/dead-letters/resubmit", {"group": group, "parameters": '{"failures": 0}'}, follow=True)
+    answer = admin.post(
+        "/dead-letters/resubmit", {"group": group, "parameters": '{"failures": 0}'}, follow=True
+    )
 
     assert "3 jobs sent in again." in answer.text
     assert all(dead_letters.get(dlq_id)["resubmitted"] for dlq_id in ids)

@@ -54,7 +54,9 @@ def test_without_a_database_pages_say_so_and_come_back(
     assert ('http-equiv="refresh"' in answer.text) == (path == "/")
 
 
-def test_what_nobody_foresaw_is_told_without_its_secrets(user: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_is_told_without_its_secrets(
+    user: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("the password is hunter2")
 

@@ -90,7 +90,12 @@ def test_empty_fields_are_left_to_the_schema_but_unticked_boxes_mean_no() -> Non
 
 @pytest.mark.parametrize(
     ("name", "text", "word"),
-    [("words", "many", "whole number"), ("words", "1.5", "whole number"), ("ratio", "1,5", "number"), ("rows", "[", "JSON")],
+    [
+        ("words", "many", "whole number"),
+        ("words", "1.5", "whole number"),
+        ("ratio", "1,5", "number"),
+        ("rows", "[", "JSON"),
+    ],
 )
 def test_what_cannot_be_read_is_said_with_its_field(name: str, text: str, word: str) -> None:
     with pytest.raises(Invalid) as refused:
@@ -105,7 +110,11 @@ def test_an_unknown_choice_is_kept_for_the_schema_to_refuse() -> None:
 
 @given(
     st.fixed_dictionaries(
-        {"topic": st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), min_size=1).filter(str.strip)},
+        {
+            "topic": st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), min_size=1).filter(
+                str.strip
+            )
+        },
         optional={
             "words": st.integers(),
             "tone": st.sampled_from(["plain", "formal"]),
@@ -126,7 +135,10 @@ def test_an_example_put_into_the_form_comes_out_as_it_went_in(example: dict[str,
 
 
 def test_complaints_of_the_schema_find_their_fields() -> None:
-    error = InvalidParameters("no", [("/parameters/topic", "is required"), ("/parameters/rows/0/x", "is odd"), ("/tags", "too many")])
+    error = InvalidParameters(
+        "no",
+        [("/parameters/topic", "is required"), ("/parameters/rows/0/x", "is odd"), ("/tags", "too many")],
+    )
 
     assert forms.complaints(error) == {"topic": "is required", "rows": "0/x: is odd", "tags": "too many"}
 

@@ -13,7 +13,9 @@ PATHS = [path for path, _ in FRAGMENTS if "<" not in path]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_fragment_says_when_to_come_back_and_is_a_304_when_nothing_changed(admin: Visitor, path: str) -> None:
+def test_a_fragment_says_when_to_come_back_and_is_a_304_when_nothing_changed(
+    admin: Visitor, path: str
+) -> None:
     first = admin.get(path)
     assert first.status_code == 200
     assert first.headers["HX-Poll"].endswith("ms")

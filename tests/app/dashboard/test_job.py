@@ -12,12 +12,24 @@ from app.jobs.claims import Claim
 from app.jobs.states import Reason
 from app.jobs.timeline import Line, Report
 from app.settings import Settings
-from tests.app.dashboard.aside import artifacts, claim, claimed, dead_letters, job, lifecycle, status, submitted, timeline
+from tests.app.dashboard.aside import (
+    artifacts,
+    claim,
+    claimed,
+    dead_letters,
+    job,
+    lifecycle,
+    status,
+    submitted,
+    timeline,
+)
 from tests.app.dashboard.visiting import Visitor
 
 
 def _say(taken: Claim, *messages: str, level: str = "info") -> None:
-    lines = [Line(at=clock.now(), kind="log", level=level, source="agent", message=message) for message in messages]
+    lines = [
+        Line(at=clock.now(), kind="log", level=level, source="agent", message=message) for message in messages
+    ]
     timeline.write(Report(job_id=taken.job_id, fence=taken.fence, lease_id=taken.lease_id, lines=lines))
 
 
@@ -131,7 +143,9 @@ def test_bytes_of_an_artifact_never_run_as_a_page(
     assert answer.mimetype == ("image/svg+xml" if shown == "inline" else "application/octet-stream")
 
 
-def test_an_artifact_is_found_under_its_own_job_only(admin: Visitor, user: Visitor, settings: Settings) -> None:
+def test_an_artifact_is_found_under_its_own_job_only(
+    admin: Visitor, user: Visitor, settings: Settings
+) -> None:
     taken, other = claimed(), submitted("test-echo")
     artifact_id = _keep(settings, taken, "thing", b"x")
 

@@ -60,10 +60,13 @@ def test_the_filter_survives_an_action(admin: Visitor) -> None:
 
 
 def test_many_are_cancelled_and_those_that_cannot_be_are_counted(admin: Visitor) -> None:
-    waiting, running, done = submitted("test-echo"), claimed(), claimed("test-sleeper")
+    running, done = claimed(), claimed("test-sleeper")
+    waiting = submitted("test-echo")
     lifecycle.complete(done, {})
 
-    answer = admin.post("/jobs/bulk", {"verb": "cancel", "id": [waiting, running.job_id, done.job_id]}, follow=True)
+    answer = admin.post(
+        "/jobs/bulk", {"verb": "cancel", "id": [waiting, running.job_id, done.job_id]}, follow=True
+    )
 
     assert "2 jobs cancelled." in answer.text
     assert "1 job left alone" in answer.text
@@ -98,7 +101,9 @@ def test_all_that_match_of_a_user_are_their_own(user: Visitor) -> None:
     assert (status(mine), status(theirs)) == ("cancelled", "queued")
 
 
-@pytest.mark.parametrize(("form", "answered"), [({"verb": "delete"}, 400), ({}, 400), ({"verb": "cancel", "id": "x"}, 404)])
+@pytest.mark.parametrize(
+    ("form", "answered"), [({"verb": "delete"}, 400), ({}, 400), ({"verb": "cancel", "id": "x"}, 404)]
+)
 def test_nonsense_is_refused(admin: Visitor, form: dict[str, str], answered: int) -> None:
     assert admin.post("/jobs/bulk", form).status_code == answered
 

@@ -9,7 +9,13 @@ from app.dashboard import PAGES
 from tests.app.dashboard.aside import agent, claimed, lifecycle, submitted
 from tests.app.dashboard.visiting import Visitor
 
-PLAIN = ("/", "/jobs", "/jobs?state=waiting&agent=test-noop&priority=high&since=7d&tag=x&q=y", "/agents", "/agents/test-flaky")
+PLAIN = (
+    "/",
+    "/jobs",
+    "/jobs?state=waiting&agent=test-noop&priority=high&since=7d&tag=x&q=y",
+    "/agents",
+    "/agents/test-flaky",
+)
 WRITING = ("/submit", "/submit/test-flaky", "/submit/test-flaky?example=1")
 ADMINS = ("/dead-letters", "/dead-letters?window=30d&all=1")
 
@@ -45,7 +51,12 @@ def test_every_page_is_closed_to_strangers(stranger: Visitor) -> None:
     for method, path, _name, _view in PAGES:
         if path in open_to_all:
             continue
-        concrete = path.replace("<job_id>", "x").replace("<artifact_id>", "y").replace("<dlq_id>", "z").replace("<agent_id>", "a")
+        concrete = (
+            path.replace("<job_id>", "x")
+            .replace("<artifact_id>", "y")
+            .replace("<dlq_id>", "z")
+            .replace("<agent_id>", "a")
+        )
         answer = stranger.get(concrete) if method == "GET" else stranger.post(concrete)
 
         assert answer.status_code == 302, path

@@ -39,7 +39,9 @@ def test_signing_in_is_audited(stranger: Visitor, ada: str) -> None:
     assert aside.value("SELECT count(*) FROM audit_log WHERE action = 'auth.signed_in'") == 1
 
 
-@pytest.mark.parametrize(("email", "password"), [("ada@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("", "")])
+@pytest.mark.parametrize(
+    ("email", "password"), [("ada@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("", "")]
+)
 def test_wrong_credentials_say_one_sentence_whatever_was_wrong(
     stranger: Visitor, ada: str, email: str, password: str
 ) -> None:

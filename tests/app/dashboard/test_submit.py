@@ -29,13 +29,25 @@ def form() -> None:
 def test_what_was_typed_becomes_the_job(user: Visitor) -> None:
     answer = user.post(
         "/submit/test-form",
-        {"p.path": "/tmp", "p.depth": "5", "p.kinds": ["a", "b"], "priority": "high", "task_name": " Look ", "tags": "x, y,x"},
+        {
+            "p.path": "/tmp",
+            "p.depth": "5",
+            "p.kinds": ["a", "b"],
+            "priority": "high",
+            "task_name": " Look ",
+            "tags": "x, y,x",
+        },
     )
 
     assert answer.status_code == 303
     made = job(answer.headers["Location"].rsplit("/", 1)[1])
     assert made["parameters"] == {"path": "/tmp", "depth": 5, "deep": False, "kinds": ["a", "b"]}
-    assert (made["priority_rank"], made["task_name"], made["tags"], made["submitted_by"]) == (1, "Look", ["x", "y"], user.user_id)
+    assert (made["priority_rank"], made["task_name"], made["tags"], made["submitted_by"]) == (
+        1,
+        "Look",
+        ["x", "y"],
+        user.user_id,
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,9 @@ def test_durations_read_like_speech(seconds: float | None, said: str) -> None:
     assert words.duration(seconds) == said
 
 
-@pytest.mark.parametrize(("amount", "said"), [(812, "812 B"), (4100, "4.1 KB"), (3_000_000, "3.0 MB"), (5e12, "5000.0 GB")])
+@pytest.mark.parametrize(
+    ("amount", "said"), [(812, "812 B"), (4100, "4.1 KB"), (3_000_000, "3.0 MB"), (5e12, "5000.0 GB")]
+)
 def test_sizes_read_like_speech(amount: float, said: str) -> None:
     assert words.size(amount) == said
 

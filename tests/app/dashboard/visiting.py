@@ -45,7 +45,9 @@ class Visitor:
         assert found
         return found[1]
 
-    def post(self, path: str, data: dict[str, Any] | None = None, *, follow: bool = False, **headers: str) -> TestResponse:
+    def post(
+        self, path: str, data: dict[str, Any] | None = None, *, follow: bool = False, **headers: str
+    ) -> TestResponse:
         """Send a form."""
         form = {"csrf_token": self.token(), **(data or {})}
         return self.client.post(path, data=form, headers=headers, follow_redirects=follow)

@@ -1,0 +1,64 @@
+"""The benchmarks still run: figures come out and no request failed. How good they are is not asked here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.settings import ROOT
+from tests.services import pair
+
+
+def run(*arguments: str, **environ: str) -> dict[str, Any]:
+    """What `python -m ...` prints last, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(done.stdout[done.stdout.index("{") :]))
+
+
+def test_the_http_benchmark_measures_every_kind_of_request_and_none_fails() -> None:
+    found = run("tests.bench.http", "--seconds", "3", "--submits", "300", "--requests", "900",
+                "--backlogs", "100", "300", "--samples", "5")  # fmt: skip
+
+    load = found["load"]
+    assert set(load["ms"]) == {"submit", "status_200", "status_304", "stats", "list"}
+    assert sum(line["n"] for line in load["ms"].values()) == 60
+    assert all(0 < line["p50"] <= line["p95"] <= line["max"] for line in load["ms"].values())
+    assert load["wrong"] == {}
+    assert [line["waiting"] for line in found["backlogs"]] == [100, 300]
+    assert all(line["claim"]["buffers"] > 0 < line["claim"]["ms"] for line in found["backlogs"])
+
+
+def test_the_drain_benchmark_measures_both_sides_and_idle_latency(tmp_path: Path) -> None:
+    with pair() as servers:
+        environ = {
+            "DATABASE_URL": servers.postgres.url,
+            "REDIS_URL": servers.redis.url,
+            "CALLBOARD_HOME": str(tmp_path),
+            "AGENT_FOLDERS": str(ROOT / "tests" / "agents"),
+        }
+        subprocess.run(
+            [sys.executable, "-m", "app", "prepare"],
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        found = run("tests.bench.drain", "--jobs", "60", "--rounds", "1", "--latency", "3", **environ)
+
+    assert all(speed > 0 for side in found["drained_per_second"].values() for speed in side)
+    assert set(found["drained_per_second"]) == {"ours", "raw"}
+    assert found["ratio_median"] > 0
+    assert 0 < found["idle_ms"]["p50"] <= found["idle_ms"]["p95"]
