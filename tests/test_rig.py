@@ -9,7 +9,9 @@ import redis
 from tests.services import libpq
 
 
-def test_a_fresh_database_has_the_newest_schema_and_no_jobs(connection: psycopg2.extensions.connection) -> None:
+def test_a_fresh_database_has_the_newest_schema_and_no_jobs(
+    connection: psycopg2.extensions.connection,
+) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM jobs")
 

@@ -1,9 +1,9 @@
 """Callboard in this process, on the xdist worker's own database: settings, the app, its client, the quick way.
 
-    settings   as a deployment would set them, but for the tests' servers and a folder of its own
-    app        one for the session; `client` speaks to it
-    quick      `db.quick()` works, nothing is left of other tests, the agents of tests/agents are installed
-    bells      every ring since, as (pool, times), instead of a broker
+settings   as a deployment would set them, but for the tests' servers and a folder of its own
+app        one for the session; `client` speaks to it
+quick      `db.quick()` works, nothing is left of other tests, the agents of tests/agents are installed
+bells      every ring since, as (pool, times), instead of a broker
 """
 
 from __future__ import annotations

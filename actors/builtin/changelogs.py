@@ -1,5 +1,6 @@
-"""A changelog out of a git history: releases by tag, entries by conventional commits, in the order of
-Keep a Changelog.
+"""A changelog out of a git history.
+
+Releases by tag, entries by conventional commits, in the order of Keep a Changelog.
 
     v1.1 ─● feat(cli): add --watch      → ## v1.1 — 2026-03-01
           ● fix: keep the order (#12)      ### Added    - **cli:** add --watch

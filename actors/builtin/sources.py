@@ -20,8 +20,10 @@ MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 500_000_000
 MAX_FILE_BYTES = 50_000_000
 FOREIGN = frozenset(
-    [".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", ".eggs", "node_modules", "__pycache__"]
-    + [".mypy_cache", ".ruff_cache", ".pytest_cache", ".callboard"]
+    [
+        *(".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", ".eggs", "node_modules", "__pycache__"),
+        *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".callboard"),
+    ]
 )
 """Folders that hold no source of the project itself."""
 

@@ -43,18 +43,18 @@ def run(work: Work, context: Context) -> JSON:
     name = f"{_slug(title)}.png"
     artifact = context.artifact(name, picture, "image/png")
     width, height = SIZES[ratio]
-    context.log(f"{name}: {width} × {height}, theme {theme}, {len(picture) // 1024} kB")  # noqa: RUF001
+    context.log(f"{name}: {width} × {height}, theme {theme}, {len(picture) // 1024} kB")
     context.progress(100, "Done")
     return {
-        "summary": f"A {width} × {height} title card in the theme {theme}.",  # noqa: RUF001
+        "summary": f"A {width} × {height} title card in the theme {theme}.",
         "file_path": name,
         "artifact_id": artifact,
         "width": width,
         "height": height,
         "aspect_ratio": ratio,
         "theme": theme,
-        "alt_text": f"Title card: {title}" + (f" – {subtitle}" if subtitle else ""),  # noqa: RUF001
-        "report": f"**{markdown.escape(title, 300)}**\n\n{width} × {height} pixels, theme {theme}, kept as `{name}`.\n",  # noqa: RUF001
+        "alt_text": f"Title card: {title}" + (f" – {subtitle}" if subtitle else ""),
+        "report": f"**{markdown.escape(title, 300)}**\n\n{width} × {height} pixels, theme {theme}, kept as `{name}`.\n",
     }
 
 

@@ -137,7 +137,7 @@ class Box:
         self.held.enter_context(self.control)
         with ExitStack() as given, theirs:
             writers = [given.enter_context(self._listen(stream)) for stream in self.streams.values()]
-            self.warden = subprocess.Popen(  # noqa: S603 - our own file
+            self.warden = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", WARDEN, str(theirs.fileno())],
                 stdin=given.enter_context(_spooled(stdin)),
                 stdout=writers[0],
@@ -290,7 +290,7 @@ class Box:
             message = f"The agent used {self.oom_mb} MB of memory; it may use {self.limits.memory_mb} MB."
             raise OutOfMemory(message, details=details)
         if self.stop_reason:
-            raise reasons[self.stop_reason]()
+            raise reasons[self.stop_reason]()  # noqa: RSE102 - a factory, not a class
 
     def _shutdown_follows(self) -> bool:
         """Whether a TERM that was not ours is the platform stopping every process, us included."""

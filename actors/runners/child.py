@@ -123,7 +123,7 @@ class ChildContext:
         self._deadline: float = time.monotonic() + order["remaining_seconds"]
         self._files = 0
 
-    def stop(self, number: int, frame: FrameType | None) -> None:
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
         """Handle SIGTERM: only remember it; the agent stops at its next checkpoint, or is killed."""
         self.cancelled = True
 

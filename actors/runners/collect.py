@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from actors.runners.base import Context
@@ -60,12 +61,7 @@ def regular_files(folder: Path) -> Iterator[tuple[str, bytes | None]]:
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return
-    seen = 0
-    for name, content in _walk(root, "", MAX_DEPTH):
-        yield name, content
-        seen += 1
-        if seen >= MAX_ENTRIES:
-            return
+    yield from islice(_walk(root, "", MAX_DEPTH), MAX_ENTRIES)
 
 
 def read_inside(workspace: Path, relative: str) -> bytes | None:

@@ -16,8 +16,20 @@ from app.errors import PermanentError
 
 # Callboard's own keys to its own house; no definition can ask for them.
 NEVER = frozenset(
-    "DATABASE_URL DATABASE_READ_URL REDIS_URL SECRET_KEY JWT_SECRET JWT_SECRET_PREVIOUS ENCRYPTION_KEY"
-    " ADMIN_PASSWORD CALLBOARD_ADMIN_PASSWORD CALLBOARD_ADMIN_API_KEY WEBHOOK_SECRET PGPASSWORD".split()
+    [
+        "DATABASE_URL",
+        "DATABASE_READ_URL",
+        "REDIS_URL",
+        "SECRET_KEY",
+        "JWT_SECRET",
+        "JWT_SECRET_PREVIOUS",
+        "ENCRYPTION_KEY",
+        "ADMIN_PASSWORD",
+        "CALLBOARD_ADMIN_PASSWORD",
+        "CALLBOARD_ADMIN_API_KEY",
+        "WEBHOOK_SECRET",
+        "PGPASSWORD",
+    ]
 )
 
 
@@ -40,7 +52,7 @@ def environment(work: Work, workspace: Path) -> dict[str, str]:
 
 def search_path() -> str:
     """Where programs are looked for: first beside our own Python, where the packaged tools are."""
-    return os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
 def asked_for(config: JSON, key: str) -> dict[str, str]:

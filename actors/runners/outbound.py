@@ -229,7 +229,7 @@ def connect(address: Address, timeout: float, patrol: Patrol) -> socket.socket:
             _await_connection(connection, timeout, patrol)
             state = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if state:
-            raise OSError(state, os.strerror(state))
+            raise OSError(state, os.strerror(state))  # noqa: TRY301 - closed below like any other
     except BaseException:
         connection.close()
         raise

@@ -60,18 +60,17 @@ class PythonRunner:
         """Answer what the function answered, as a JSON object."""
         if work.config.get("isolation", "process") == "thread":
             return in_place(work, context)  # no folder is made or searched: it has context.artifact
-        with collecting(context):
-            with closing(Wire(context)) as wire:
-                ending = run_boxed(
-                    CHILD,
-                    context=context,
-                    cwd=context.workspace,
-                    env=environment(work, context.workspace) | {"PYTHONPATH": str(ROOT)},
-                    limits=limits_of(work),
-                    stdin=order_for_child(work, context, wire),
-                    channel=wire,
-                )
-                return answer(wire.end, ending)
+        with collecting(context), closing(Wire(context)) as wire:
+            ending = run_boxed(
+                CHILD,
+                context=context,
+                cwd=context.workspace,
+                env=environment(work, context.workspace) | {"PYTHONPATH": str(ROOT)},
+                limits=limits_of(work),
+                stdin=order_for_child(work, context, wire),
+                channel=wire,
+            )
+            return answer(wire.end, ending)
 
     def health(self, config: JSON) -> Health:
         """`ready` if the module and the programs are there; our own agents are asked themselves."""

@@ -219,8 +219,8 @@ def limit_resources(order: dict[str, Any]) -> None:
     """No core files, bounded files and descriptors, first to go when the machine is out of memory."""
     for kind, amount in order["limits"]:
         hard = resource.getrlimit(kind)[1]
-        amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        resource.setrlimit(kind, (amount, amount))
+        allowed = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        resource.setrlimit(kind, (allowed, allowed))
     try:
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("800")

@@ -76,7 +76,7 @@ def _meaning(error: Exception) -> tuple[int, str | None, int | None]:
     if isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         log.warning("page.database_away", error=type(error).__name__)
         return 503, None, 5
-    log.exception("page.failed", path=request.path, exc_info=error)
+    log.error("page.failed", path=request.path, exc_info=error)
     return 500, None, None
 
 

@@ -106,8 +106,9 @@ def get(dlq_or_job_id: str) -> Row:
 
 
 def groups(window: timedelta | None = None, *, open_only: bool = True, limit: int = 100) -> list[Row]:
-    """Failures by fingerprint, the most frequent first: {group_key, agent_id, error_type, error_message, count,
-    first_at, last_at, newest_dlq_id, user_error}.
+    """Failures by fingerprint, the most frequent first.
+
+    Each {group_key, agent_id, error_type, error_message, count, first_at, last_at, newest_dlq_id, user_error}.
     """
     return db.rows(
         """SELECT group_key, min(agent_id) AS agent_id, min(error_type) AS error_type, count(*) AS count,

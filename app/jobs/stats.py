@@ -59,8 +59,9 @@ _queues = _Kept(10, _by_priority)
 
 
 def queues(*, fresh: bool = False) -> dict[str, Row]:
-    """Per priority: {depth, processing_rate "n/minute", per_minute, avg_wait_time_seconds, oldest_waiting_since};
-    at most ten seconds old (U13 says how each figure is made).
+    """Figures per priority, at most ten seconds old (U13 says how each is made).
+
+    Each {depth, processing_rate "n/minute", per_minute, avg_wait_time_seconds, oldest_waiting_since}.
     """
     if fresh:
         _queues.forget()
@@ -92,8 +93,10 @@ def estimated_wait_seconds(position: int | None) -> int | None:
 
 
 def overview(owner: str | None = None) -> Row:
-    """The front page's figures: {running, waiting, scheduled, oldest_waiting_since, dead_24h, succeeded_1h,
-    failed_1h, success_rate, success_rate_before, trend}; rates are of the last hour, None without any work.
+    """The front page's figures; rates are of the last hour, None without any work.
+
+    {running, waiting, scheduled, oldest_waiting_since, dead_24h, succeeded_1h, failed_1h, success_rate,
+    success_rate_before, trend}
     """
     row = db.row(_OVERVIEW, owner=owner) or {}
     done, failed = row["succeeded_1h"], row["failed_1h"]

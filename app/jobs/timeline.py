@@ -149,8 +149,9 @@ def history(job_id: str) -> list[Row]:
 
 
 def attempts(job_id: str) -> list[Row]:
-    """Every execution, in order: {attempt, worker_id, agent_version, started_at, ended_at, outcome, error,
-    delay_seconds, duration_seconds}.
+    """Every execution, in order.
+
+    Each {attempt, worker_id, agent_version, started_at, ended_at, outcome, error, delay_seconds, duration_seconds}.
     """
     return db.rows(
         """SELECT fence AS attempt, worker_id, agent_version, started_at, ended_at, outcome, error, delay_seconds,

@@ -90,4 +90,4 @@ def _private(folder: Path) -> Path:
 
 def _reachable(host: str) -> str:
     """Where to knock: an address that means "all" is answered on the loopback."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104

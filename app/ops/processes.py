@@ -66,7 +66,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=told_when_parent_dies(program.stop_signal),
+                preexec_fn=told_when_parent_dies(program.stop_signal),  # noqa: PLW1509 - one thread
                 **identity(program.account),
             )
         self._asked = False

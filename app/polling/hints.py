@@ -21,13 +21,17 @@ GROWTH = 1.5
 PATIENCE = 5
 
 
-def next_after_ms(status: str, quiet_seconds: float, pace: Pace, until_due_seconds: float | None = None) -> int | None:
+def next_after_ms(
+    status: str, quiet_seconds: float, pace: Pace, until_due_seconds: float | None = None
+) -> int | None:
     """Milliseconds until the next poll makes sense; None when nothing will ever change again.
 
     `quiet_seconds` since the last change stretch the interval ×1.5 for every five quiet intervals, up to the
     longest. A job that is due in 4 minutes is not asked for every 3 s: half of the remaining time, at most the longest.
     """
-    base = {"running": pace.running, "retry": pace.retry, "queued": pace.queued, "pending": pace.queued}.get(status)
+    base = {"running": pace.running, "retry": pace.retry, "queued": pace.queued, "pending": pace.queued}.get(
+        status
+    )
     if base is None:
         return None
     steps = max(0, int(quiet_seconds * 1000 / (base * PATIENCE)))

@@ -41,8 +41,10 @@ def leave(worker_id: str) -> None:
 
 
 def listing(ttl_seconds: float = 60) -> list[Row]:
-    """Workers, newest first: {worker_id, hostname, process_id, pools, threads, release, started_at, seen_at, state
-    (active, idle, draining, lost), busy, jobs: [{job_id, agent_id, progress, current_step, started_at}]}.
+    """Workers, newest first.
+
+    Each {worker_id, hostname, process_id, pools, threads, release, started_at, seen_at, redis_away, state, busy, jobs};
+    `state` is active, idle, draining or lost, `jobs` is [{job_id, agent_id, progress, current_step, started_at}].
     """
     return db.rows(
         """SELECT w.worker_id, w.hostname, w.process_id, w.pools, w.threads, w.release, w.started_at, w.seen_at,

@@ -42,7 +42,9 @@ class FakeRunner:
 
 
 @pytest.fixture
-def make_post(quick: Engine, settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Post]:
+def make_post(
+    quick: Engine, settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Post]:
     """A post with some settings changed; what it holds is closed by the test's own code."""
 
     def make(**changes: Any) -> Post:

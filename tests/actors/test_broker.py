@@ -10,7 +10,16 @@ import pytest
 import redis
 
 from actors import jobs
-from actors.broker import AWAY_SECONDS, MOST_BELLS, NAMESPACE, Bell, Ringer, bell_message, make_client, make_ringer
+from actors.broker import (
+    AWAY_SECONDS,
+    MOST_BELLS,
+    NAMESPACE,
+    Bell,
+    Ringer,
+    bell_message,
+    make_client,
+    make_ringer,
+)
 from actors.middleware.dead_letter import DeadLetters
 from actors.middleware.retry import Retry
 from actors.post import Post
@@ -57,7 +66,9 @@ class TestRinging:
 
 
 class TestRedisAway:
-    def test_a_ring_never_raises_and_then_stays_silent_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_ring_never_raises_and_then_stays_silent_for_a_while(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ringer = make_ringer(NOWHERE)
         now = [100.0]
         monkeypatch.setattr("actors.broker.time.monotonic", lambda: now[0])
@@ -83,7 +94,9 @@ class TestRedisAway:
         client = make_client(NOWHERE, timeout_seconds=0.5)
         assert client.get_retry().get_retries() == 0
 
-    def test_a_submit_is_accepted_all_the_same(self, make_post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_submit_is_accepted_all_the_same(
+        self, make_post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         make_post()
         monkeypatch.setattr("app.jobs.dispatch._ring", make_ringer(NOWHERE).ring)
         with db.transaction():
@@ -93,7 +106,9 @@ class TestRedisAway:
 
 
 @pytest.fixture
-def working(redis_url: str, make_post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+def working(
+    redis_url: str, make_post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Post]:
     """A real Dramatiq worker on a real broker, as in production but for signals."""
     post = make_post(redis_url=redis_url, worker_threads=2)
     broker = Bell(make_client(redis_url, timeout_seconds=5), [DeadLetters(), Retry()])

@@ -75,8 +75,14 @@ def test_the_agent_gets_what_it_needs_and_an_idempotency_key(post: Post, run_wit
     assert (round(work.timeout_seconds), work.idempotency_key) == (77, f"{job_id}:1")
 
 
-@pytest.mark.parametrize("result", [None, "text", 7, ["a"]])
-def test_a_result_that_is_no_object_is_a_permanent_failure(post: Post, run_with: RunWith, result: object) -> None:
+@pytest.mark.parametrize(
+    "result",
+    [None, "text", 7, ["a"], {"big": "x" * execute.LARGEST_RESULT}],
+    ids=["none", "text", "number", "list", "large"],
+)
+def test_a_result_that_is_no_object_or_too_large_is_a_permanent_failure(
+    post: Post, run_with: RunWith, result: object
+) -> None:
     _submitted()
     run_with(lambda _w, _c: result)
     with pytest.raises(AttemptFailed) as failed:
@@ -236,7 +242,9 @@ class TestPostgresAway:
     def _cut(self, quick: Engine) -> int:
         with quick.begin() as other:
             return other.scalar(
-                text("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'brittle'")
+                text(
+                    "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'brittle'"
+                )
             )
 
     def test_an_outcome_is_held_until_it_is_written(
@@ -254,7 +262,9 @@ class TestPostgresAway:
         row = _job(job_id)
         assert (row["status"], row["result"], row["fence"]) == ("completed", {"survived": True}, 1)
 
-    def test_it_is_held_for_many_leases_while_no_heartbeat_is_heard(self, make_post: Callable[..., Post]) -> None:
+    def test_it_is_held_for_many_leases_while_no_heartbeat_is_heard(
+        self, make_post: Callable[..., Post]
+    ) -> None:
         post = make_post(lease_seconds=0.1, heartbeat_seconds=0.05)
         post.beat_ok_at, back_at = 0.0, time.monotonic() + 0.5
         with db.quick():

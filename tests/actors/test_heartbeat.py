@@ -37,7 +37,9 @@ def _lease(attempt: Attempt) -> float:
         )
 
 
-def test_a_beat_extends_every_lease_in_hand_and_says_the_worker_is_there(post: Post, attempt: Attempt) -> None:
+def test_a_beat_extends_every_lease_in_hand_and_says_the_worker_is_there(
+    post: Post, attempt: Attempt
+) -> None:
     with db.quick():
         acting.expire(attempt.claim)
     Heartbeat(post).beat()
@@ -47,7 +49,9 @@ def test_a_beat_extends_every_lease_in_hand_and_says_the_worker_is_there(post: P
     assert worker["worker_id"] == post.worker_id
 
 
-def test_leases_are_extended_only_every_so_often_but_cancellations_heard_each_time(post: Post, attempt: Attempt) -> None:
+def test_leases_are_extended_only_every_so_often_but_cancellations_heard_each_time(
+    post: Post, attempt: Attempt
+) -> None:
     heart = Heartbeat(post)
     heart.beat()
     with db.quick():
@@ -60,7 +64,9 @@ def test_leases_are_extended_only_every_so_often_but_cancellations_heard_each_ti
         attempt.checkpoint_due()
 
 
-def test_an_attempt_that_was_taken_over_is_told_to_stop_and_is_not_heard_any_more(post: Post, attempt: Attempt) -> None:
+def test_an_attempt_that_was_taken_over_is_told_to_stop_and_is_not_heard_any_more(
+    post: Post, attempt: Attempt
+) -> None:
     with db.quick():
         acting.rescue(attempt.claim)
     attempt.log("too late")
@@ -216,5 +222,8 @@ def test_the_agents_health_is_looked_at_and_kept(post: Post) -> None:
         db.run("UPDATE agents SET health_status = NULL, health_at = NULL")
     Heartbeat(post).beat()
     with db.quick():
-        rows = db.rows("SELECT DISTINCT health_status, health_at > %(t)s AS fresh FROM agents", t=datetime(2000, 1, 1, tzinfo=UTC))
+        rows = db.rows(
+            "SELECT DISTINCT health_status, health_at > %(t)s AS fresh FROM agents",
+            t=datetime(2000, 1, 1, tzinfo=UTC),
+        )
     assert rows == [{"health_status": "ready", "fresh": True}]

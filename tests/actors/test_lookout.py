@@ -55,7 +55,9 @@ def test_failures_are_decided_without_the_middleware_too(deaf: tuple[Post, Looko
         assert db.value("SELECT count(*) FROM dead_letters") == 1
 
 
-def test_it_leaves_the_work_to_the_bell_while_redis_answers(make_post: Callable[..., Post], redis_url: str) -> None:
+def test_it_leaves_the_work_to_the_bell_while_redis_answers(
+    make_post: Callable[..., Post], redis_url: str
+) -> None:
     post = make_post(redis_url=redis_url)
     lookout = Lookout(post)
     with db.quick():

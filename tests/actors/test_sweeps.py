@@ -36,7 +36,9 @@ def test_a_sweep_rings_for_jobs_whose_bell_was_lost(settings: Settings, bells: l
     assert bells == [("general", 3)]
 
 
-def test_a_sweep_does_not_ring_for_what_was_rung_just_now(settings: Settings, bells: list[tuple[str, int]]) -> None:
+def test_a_sweep_does_not_ring_for_what_was_rung_just_now(
+    settings: Settings, bells: list[tuple[str, int]]
+) -> None:
     with db.quick():
         acting.submitted()
     bells.clear()
@@ -98,7 +100,9 @@ def test_no_failure_ends_the_ticking(error: Exception) -> None:
     assert len(ticks) == 2
 
 
-def test_the_scheduler_ticks_what_there_is_to_sweep(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scheduler_ticks_what_there_is_to_sweep(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
     for name in ("call_due", "sweep", "purge"):
         monkeypatch.setattr(sweeps, name, _noting(done, name))

@@ -51,7 +51,7 @@ class TestDumps:
         assert "nested too deep" in dumps(deep)
 
     @pytest.mark.usefixtures("quick")
-    @pytest.mark.parametrize("odd", ["\x00", "\ud800", "a\udfffb", "\x01\x1f", "\N{REPLACEMENT CHARACTER}"])
+    @pytest.mark.parametrize("odd", ["\x00", "\ud800", "a\udfffb", "\x01\x1f"])
     def test_postgres_takes_it(self, odd: str) -> None:
         with db.quick():
             assert db.value("SELECT %(v)s::jsonb", v=dumps({"k": odd, odd: 1}))

@@ -25,7 +25,9 @@ def test_every_pool_is_served_unless_told() -> None:
     assert Settings().pools == POOLS
 
 
-def test_folders_are_separated_by_colons_and_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_folders_are_separated_by_colons_and_made_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AGENT_FOLDERS", f"here:{tmp_path}/there")
     assert load().agent_folders == (tmp_path / "here", tmp_path / "there")
@@ -44,7 +46,9 @@ def test_folders_are_separated_by_colons_and_made_absolute(monkeypatch: pytest.M
         ("SHUTDOWN_GRACE_SECONDS", "60", "SHUTDOWN_GRACE_SECONDS"),
     ],
 )
-def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str) -> None:
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError) as wrong:
         load()
@@ -73,14 +77,19 @@ def test_a_relative_home_lies_in_the_project() -> None:
 
 def test_the_store_and_the_address_have_sensible_defaults(tmp_path: Path) -> None:
     plain = Settings(CALLBOARD_HOME=tmp_path, PORT=1234)
-    assert (plain.artifact_store, plain.public_url) == (f"file://{tmp_path}/artifacts", "http://127.0.0.1:1234")
+    assert (plain.artifact_store, plain.public_url) == (
+        f"file://{tmp_path}/artifacts",
+        "http://127.0.0.1:1234",
+    )
     told = Settings(ARTIFACTS_URL="s3://b", BASE_URL="https://x.example/")
     assert (told.artifact_store, told.public_url) == ("s3://b", "https://x.example")
 
 
 def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        keys = set(threads.map(lambda _: Settings(CALLBOARD_HOME=tmp_path, SECRET_KEY="").signing_key, range(8)))
+        keys = set(
+            threads.map(lambda _: Settings(CALLBOARD_HOME=tmp_path, SECRET_KEY="").signing_key, range(8))
+        )
     assert len(keys) == 1
     assert len(keys.pop()) >= 48
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0

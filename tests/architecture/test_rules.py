@@ -32,9 +32,9 @@ def _sources(*suffixes: str, under: tuple[str, ...]) -> list[Path]:
 # A SET list of an UPDATE of jobs, up to what ends it, in which `status` itself is written.
 _WRITES_STATUS = re.compile(
     r"UPDATE\s+(?:ONLY\s+)?jobs\b(?:\s+(?:AS\s+)?\w+)?\s+SET\b(?:(?!\bWHERE\b|\bFROM\b|\bRETURNING\b).)*?(?<![\w.])status\s*=",
-    re.I | re.S,
+    re.IGNORECASE | re.DOTALL,
 )
-_INSERTS_JOBS = re.compile(r"INSERT\s+INTO\s+jobs\s*\(", re.I)
+_INSERTS_JOBS = re.compile(r"INSERT\s+INTO\s+jobs\s*\(", re.IGNORECASE)
 
 
 def test_the_status_of_a_job_is_written_in_the_lifecycle_and_the_claim_and_nowhere_else() -> None:
@@ -62,7 +62,10 @@ def test_the_pattern_of_the_rule_above_does_find_a_writer() -> None:
 
 
 def test_nothing_opens_a_socket_to_the_browser() -> None:
-    words = re.compile(r"\b(WebSocket|EventSource|text/event-stream|flask_sock|socketio|hx-ext=.ws|sse-connect)\b", re.I)
+    words = re.compile(
+        r"\b(WebSocket|EventSource|text/event-stream|flask_sock|socketio|hx-ext=.ws|sse-connect)\b",
+        re.IGNORECASE,
+    )
     guilty = [
         path.relative_to(ROOT)
         for path in _sources(".py", ".html", ".js", under=("app", "actors", "templates", "static"))
@@ -72,14 +75,21 @@ def test_nothing_opens_a_socket_to_the_browser() -> None:
 
 
 def test_pages_carry_no_inline_script_or_style() -> None:
-    inline = re.compile(r"<script(?![^>]*\bsrc=)(?![^>]*type=.application/json)|\sstyle=[\"']|\son[a-z]+=[\"']|[\"']\s*javascript:", re.I)
-    guilty = [p.relative_to(ROOT) for p in _sources(".html", under=("templates",)) if inline.search(p.read_text())]
+    inline = re.compile(
+        r"<script(?![^>]*\bsrc=)(?![^>]*type=.application/json)|\sstyle=[\"']|\son[a-z]+=[\"']|[\"']\s*javascript:",
+        re.IGNORECASE,
+    )
+    guilty = [
+        p.relative_to(ROOT) for p in _sources(".html", under=("templates",)) if inline.search(p.read_text())
+    ]
     assert guilty == []
 
 
 def test_pages_load_nothing_from_elsewhere() -> None:
-    foreign = re.compile(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"'](?:https?:)?//", re.I)
-    guilty = [p.relative_to(ROOT) for p in _sources(".html", under=("templates",)) if foreign.search(p.read_text())]
+    foreign = re.compile(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"'](?:https?:)?//", re.IGNORECASE)
+    guilty = [
+        p.relative_to(ROOT) for p in _sources(".html", under=("templates",)) if foreign.search(p.read_text())
+    ]
     assert guilty == []
 
 
@@ -113,7 +123,9 @@ def _variables(name: str) -> list[str]:
 
 def _table() -> dict[str, str]:
     """The settings of the README: {variable: meaning}."""
-    rows = re.findall(r"^\|\s*`([A-Z][A-Z0-9_]*)`\s*\|[^|\n]*\|\s*(.+?)\s*\|\s*$", README.read_text(), re.M)
+    rows = re.findall(
+        r"^\|\s*`([A-Z][A-Z0-9_]*)`\s*\|[^|\n]*\|\s*(.+?)\s*\|\s*$", README.read_text(), re.MULTILINE
+    )
     return dict(rows)
 
 
@@ -126,7 +138,9 @@ def test_the_readme_lists_every_setting_and_no_other() -> None:
 def test_the_readme_says_of_each_setting_what_the_code_says() -> None:
     told = _table()
     differing = [
-        name for name, field in Settings.model_fields.items() if told.get(_variables(name)[0]) != field.description
+        name
+        for name, field in Settings.model_fields.items()
+        if told.get(_variables(name)[0]) != field.description
     ]
     assert differing == []
 
@@ -135,13 +149,15 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 
 
 def _documents() -> list[Path]:
-    return [p for p in _tracked() if p.suffix == ".md" and p.relative_to(ROOT).parts[0] in ("docs", "README.md")]
+    return [
+        p for p in _tracked() if p.suffix == ".md" and p.relative_to(ROOT).parts[0] in ("docs", "README.md")
+    ]
 
 
 def test_no_link_of_the_documents_is_dead() -> None:
     dead = []
     for page in _documents():
-        for target in _LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.S)):
+        for target in _LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
             path, _, anchor = target.partition("#")
             if re.match(r"[a-z]+:", target):
                 continue
@@ -152,5 +168,5 @@ def test_no_link_of_the_documents_is_dead() -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+\s+(.+?)\s*$", page.read_text(), re.M)
+    headings = re.findall(r"^#+\s+(.+?)\s*$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

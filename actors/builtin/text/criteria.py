@@ -149,7 +149,7 @@ def examples(draft: Draft, _: Wishes) -> Finding:
 
 def conclusion(draft: Draft, _: Wishes) -> Finding:
     """An end that draws a conclusion and is not broken off."""
-    if draft.prose.strip() and draft.prose.rstrip()[-1] not in ".!?…:)\"”'*_`。！？":  # noqa: RUF001
+    if draft.prose.strip() and draft.prose.rstrip()[-1] not in ".!?…:)\"”'*_`。！？":
         return Finding(
             0.2, "ends in mid-sentence", "Weak conclusion", "Finish the last sentence and conclude."
         )
@@ -210,7 +210,7 @@ def keyword_coverage(draft: Draft, wishes: Wishes) -> Finding | None:
     present = set(terms(draft.content))
     share = sum(term in present for term in wanted) / len(wanted)
     titled = not draft.title or bool(set(wanted) & set(terms(draft.title)))
-    evidence = f"{share:.0%} of the topic's words appear; whole phrase {covers(draft.prose, wishes.topic)}×"  # noqa: RUF001
+    evidence = f"{share:.0%} of the topic's words appear; whole phrase {covers(draft.prose, wishes.topic)}×"
     if share < 0.6:
         found = ", ".join(word.phrase for word in keywords(draft.prose, 3))
         return Finding(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from actors.builtin.text.sentences import STOPWORDS, stem, terms, words
 
-_BREAK = re.compile(r"[.!?,;:()\[\]{}\"“”|/\n–—]+")  # noqa: RUF001
+_BREAK = re.compile(r"[.!?,;:()\[\]{}\"“”|/\n–—]+")
 
 
 @dataclass(frozen=True)

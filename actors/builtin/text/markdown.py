@@ -49,7 +49,7 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def _cell(value: object) -> str:
     """A table cell: numbers with thousands separators, anything else escaped."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return escape(value) if value is not None and value != "" else "–"  # noqa: RUF001
+        return escape(value) if value is not None and value != "" else "–"
     return (
         f"{value:,}"
         if isinstance(value, int)

@@ -8,7 +8,7 @@ from actors.builtin.text.draft import Draft
 from actors.builtin.text.keywords import covers
 
 TONES = ("professional", "casual", "technical")
-_CONTRACTION = re.compile(r"\b\w+['’](?:s|t|re|ll|ve|d|m)\b", re.IGNORECASE)  # noqa: RUF001
+_CONTRACTION = re.compile(r"\b\w+['’](?:s|t|re|ll|ve|d|m)\b", re.IGNORECASE)
 _SLANG = re.compile(
     r"\b(?:gonna|wanna|awesome|super cool|kinda|stuff|tons of|guys|yeah|lol|crazy)\b", re.IGNORECASE
 )
@@ -51,7 +51,7 @@ def voice_faults(draft: Draft, voice: str) -> list[str]:
         for phrase in _QUOTED.findall(clause) or _unquoted(clause):
             used = covers(draft.content, phrase)
             if banned and used:
-                faults.append(f"Brand voice: “{phrase}” is used {used}×")  # noqa: RUF001
+                faults.append(f"Brand voice: “{phrase}” is used {used}×")
             elif not banned and not used and phrase in _QUOTED.findall(clause):
                 faults.append(f"Brand voice: “{phrase}” never appears")
     return faults

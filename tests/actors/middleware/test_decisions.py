@@ -90,7 +90,9 @@ def test_a_failure_is_tried_again_and_then_completes(rung: Post) -> None:
 
 @pytest.mark.parametrize("kind", ["temporary", "rate_limit", "crash"])
 def test_after_three_retries_the_job_fails_with_its_dead_letter(rung: Post, kind: str) -> None:
-    job_id = _submitted("test-flaky", parameters={"failures": 9, "kind": kind}, options={"base_seconds": 0.005})
+    job_id = _submitted(
+        "test-flaky", parameters={"failures": 9, "kind": kind}, options={"base_seconds": 0.005}
+    )
     row = _until(rung, job_id, "failed")
     assert (row["retry_count"], row["status_reason"], row["fence"]) == (3, "exhausted", 4)
     with db.quick():
@@ -143,7 +145,9 @@ def test_a_hook_that_breaks_leaves_a_leased_job_which_the_rescue_finds(
 
     monkeypatch.setattr(lifecycle, broken, break_down)
     kind = "temporary" if broken == "retry_later" else "permanent"
-    job_id = _submitted("test-flaky", parameters={"failures": 1, "kind": kind}, options={"base_seconds": 0.005})
+    job_id = _submitted(
+        "test-flaky", parameters={"failures": 1, "kind": kind}, options={"base_seconds": 0.005}
+    )
     until(lambda: calls and not rung.in_hand())
     assert _status(job_id) == "running"
     monkeypatch.undo()

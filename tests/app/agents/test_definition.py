@@ -81,7 +81,13 @@ def test_an_odd_id_is_refused(agent_id: str) -> None:
 
 @pytest.mark.parametrize(
     ("rate", "speed", "burst"),
-    [("10/minute", 10 / 60, 10), ("10/m", 10 / 60, 10), ("3/s", 3, 3), ("1/hour", 1 / 3600, 1), ("5/day", 5 / 86400, 5)],
+    [
+        ("10/minute", 10 / 60, 10),
+        ("10/m", 10 / 60, 10),
+        ("3/s", 3, 3),
+        ("1/hour", 1 / 3600, 1),
+        ("5/day", 5 / 86400, 5),
+    ],
 )
 def test_a_rate_is_a_speed_and_one_periods_worth_at_once(rate: str, speed: float, burst: float) -> None:
     assert per_second(rate) == pytest.approx((speed, burst))

@@ -31,7 +31,12 @@ def _fields(schema: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
 
 
 def test_defaults_are_filled_in_also_in_inner_objects() -> None:
-    assert check(SCHEMA, {"path": "x", "inner": {}}) == {"path": "x", "depth": 3, "tags": [], "inner": {"on": True}}
+    assert check(SCHEMA, {"path": "x", "inner": {}}) == {
+        "path": "x",
+        "depth": 3,
+        "tags": [],
+        "inner": {"on": True},
+    }
 
 
 def test_what_is_given_wins_and_is_not_changed() -> None:
@@ -83,7 +88,9 @@ def test_there_is_an_end_to_complaints() -> None:
         ({"a": [float("inf")]}, "/parameters/a/0"),
     ],
 )
-def test_what_postgres_cannot_keep_is_refused_whatever_the_schema_says(parameters: dict[str, Any], pointer: str) -> None:
+def test_what_postgres_cannot_keep_is_refused_whatever_the_schema_says(
+    parameters: dict[str, Any], pointer: str
+) -> None:
     assert _fields(ANYTHING, parameters) == [pointer]
 
 

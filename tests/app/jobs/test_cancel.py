@@ -37,7 +37,9 @@ def test_asking_twice_keeps_the_first_time() -> None:
     assert lifecycle.cancel(claim.job_id)["cancel_requested_at"] == first
 
 
-@pytest.mark.parametrize(("where", "instead"), [("completed", "replay"), ("failed", "retry"), ("cancelled", "retry")])
+@pytest.mark.parametrize(
+    ("where", "instead"), [("completed", "replay"), ("failed", "retry"), ("cancelled", "retry")]
+)
 def test_a_finished_job_is_not_cancelled(where: str, instead: str) -> None:
     job_id, _ = acting.brought_to(Status(where))
     with pytest.raises(Conflict, match=where) as refused:

@@ -51,7 +51,8 @@ def _explained(pool: str) -> int:
     db.run("BEGIN")
     try:
         plan = db.value(
-            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM jobs_claim('w', ARRAY[%(pool)s], 1, '60 s')", pool=pool
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM jobs_claim('w', ARRAY[%(pool)s], 1, '60 s')",
+            pool=pool,
         )
     finally:
         db.run("ROLLBACK")

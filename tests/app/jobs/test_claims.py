@@ -31,7 +31,9 @@ def test_jobs_are_claimed_by_priority_then_due_time_then_id(limit: int) -> None:
     acting.agent("gated", max_concurrent=50)
     base = clock.now() - timedelta(minutes=5)
     jobs: list[tuple[int, float, str]] = []
-    for n, (agent, word) in enumerate(itertools.product(("test-noop", "gated"), ("low", "normal", "critical", "high"))):
+    for n, (agent, word) in enumerate(
+        itertools.product(("test-noop", "gated"), ("low", "normal", "critical", "high"))
+    ):
         for age in (n % 3, 0, n % 2):
             at = base + timedelta(seconds=age)
             job_id = acting.submitted(agent, priority=word, run_at=at)
@@ -40,7 +42,9 @@ def test_jobs_are_claimed_by_priority_then_due_time_then_id(limit: int) -> None:
 
 
 def test_a_claim_carries_everything_an_attempt_needs() -> None:
-    job_id = acting.submitted("test-echo", parameters={"text": "hello"}, priority="high", timeout=9, max_retries=2)
+    job_id = acting.submitted(
+        "test-echo", parameters={"text": "hello"}, priority="high", timeout=9, max_retries=2
+    )
     claim = acting.claim("w7")
     assert claim is not None
     assert (claim.job_id, claim.fence, claim.worker_id, claim.agent_id) == (job_id, 1, "w7", "test-echo")
@@ -203,10 +207,14 @@ class TestBeats:
     def test_a_cancel_request_is_heard(self, extend: bool) -> None:
         claim = acting.claimed()
         lifecycle.cancel(claim.job_id)
-        assert claims.beat([claim], lease_seconds=60, extend=extend)[claim.job_id, 1] == claims.Beat(True, True)
+        assert claims.beat([claim], lease_seconds=60, extend=extend)[claim.job_id, 1] == claims.Beat(
+            True, True
+        )
 
     @pytest.mark.parametrize("extend", [True, False])
-    def test_a_claim_that_was_taken_over_is_not_held_and_its_successor_not_extended(self, extend: bool) -> None:
+    def test_a_claim_that_was_taken_over_is_not_held_and_its_successor_not_extended(
+        self, extend: bool
+    ) -> None:
         old = acting.claimed()
         acting.rescue(old)
         new = acting.claim("w2")

@@ -24,7 +24,9 @@ def _buried(agent_id: str = "test-noop", message: str = "no", **wish: object) ->
 
 
 def test_a_letter_keeps_everything_to_understand_and_repeat_it() -> None:
-    claim = acting.claimed("test-echo", parameters={"text": "x"}, priority="high", task_name="Name", timeout=5)
+    claim = acting.claimed(
+        "test-echo", parameters={"text": "x"}, priority="high", task_name="Name", timeout=5
+    )
     lifecycle.retry_later(claim, TemporaryError("first"), 0)
     again = acting.claim()
     assert again is not None
@@ -55,7 +57,11 @@ def test_a_letter_is_there_exactly_when_its_job_is_failed() -> None:
     [
         ("row 17 of 20 is bad", "row 3 of 1999 is bad", True),
         ("no file /tmp/a/b.txt", "no file /srv/data/c.csv", True),
-        ("job 0192f0c1-9d7e-7000-8000-000000000001 gone", "job 0192f0c1-9d7e-7000-8000-0000000000ff gone", True),
+        (
+            "job 0192f0c1-9d7e-7000-8000-000000000001 gone",
+            "job 0192f0c1-9d7e-7000-8000-0000000000ff gone",
+            True,
+        ),
         ("object at 0x7f00aa", "object at 0x1b", True),
         ("no key 'alpha'", 'no key "beta"', True),
         ("took 1.5 s", "took 22 s", True),
@@ -103,8 +109,16 @@ class TestResubmit:
         dlq_id = _buried("test-echo", parameters={"text": "x"}, tags=("t",))
         answer = intake.resubmit(dlq_id, by="root", priority="critical")
         letter, new = dead_letters.get(dlq_id), acting.job(answer["new_job_id"])
-        assert (letter["resubmitted"], letter["resubmitted_by"], letter["new_job_id"]) == (True, "root", new["job_id"])
-        assert (new["parameters"], new["priority_rank"], new["retry_of_job_id"]) == ({"text": "x"}, 0, letter["job_id"])
+        assert (letter["resubmitted"], letter["resubmitted_by"], letter["new_job_id"]) == (
+            True,
+            "root",
+            new["job_id"],
+        )
+        assert (new["parameters"], new["priority_rank"], new["retry_of_job_id"]) == (
+            {"text": "x"},
+            0,
+            letter["job_id"],
+        )
         assert new["submitted_by"] == acting.OWNER
 
     def test_timeout_and_retry_after_are_options_and_the_rest_are_parameters(self) -> None:
@@ -113,7 +127,11 @@ class TestResubmit:
             dlq_id, by="root", override_parameters={"timeout": 600, "retry_after": 3600, "seconds": 2}
         )
         new = acting.job(answer["new_job_id"])
-        assert (new["parameters"], new["options"], new["status"]) == ({"seconds": 2}, {"timeout": 600}, "pending")
+        assert (new["parameters"], new["options"], new["status"]) == (
+            {"seconds": 2},
+            {"timeout": 600},
+            "pending",
+        )
         assert 3590 < (new["run_at"] - clock.now()).total_seconds() <= 3600
 
     def test_an_agents_own_parameter_of_that_name_stays_a_parameter(self) -> None:

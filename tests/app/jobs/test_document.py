@@ -41,7 +41,13 @@ def test_ids_are_the_same_under_both_names() -> None:
 @pytest.mark.parametrize("where", Status)
 def test_what_can_be_done_is_what_the_verbs_accept(where: Status) -> None:
     job_id, _ = acting.brought_to(where)
-    expected = ["retry"] if where in FINAL else ["cancel"] if where == Status.RUNNING else ["cancel", "change_priority"]
+    expected = (
+        ["retry"]
+        if where in FINAL
+        else ["cancel"]
+        if where == Status.RUNNING
+        else ["cancel", "change_priority"]
+    )
     assert _shown(job_id)["actions"] == _shown(job_id, ADMIN)["actions"] == expected
     assert _shown(job_id, VIEWER)["actions"] == _shown(job_id, STRANGER)["actions"] == []
 
@@ -75,7 +81,9 @@ def test_a_viewer_sees_the_state_and_none_of_the_content() -> None:
     for who in (OWNER, ADMIN):
         shown = _shown(claim.job_id, who, log_lines=10)
         assert shown["parameters"] == {"secret": "the-content"}
-        assert shown["stack_trace"] == shown["error"]["message"] == shown["logs"][0]["message"] == "the-content"
+        assert (
+            shown["stack_trace"] == shown["error"]["message"] == shown["logs"][0]["message"] == "the-content"
+        )
 
 
 def test_logs_after_a_cursor_are_only_the_new_ones() -> None:
@@ -103,7 +111,21 @@ def _said(claim: Claim, message: str, **news: Any) -> Report:
 _MOVING = ("timestamp", "poll", "queue_position", "estimated_wait_time_seconds", "version")
 
 DOING = st.sampled_from(
-    ("claim", "cancel", "priority", "news", "lines", "retry", "release", "lose", "complete", "fail", "promote", "due", "run_now")
+    (
+        "claim",
+        "cancel",
+        "priority",
+        "news",
+        "lines",
+        "retry",
+        "release",
+        "lose",
+        "complete",
+        "fail",
+        "promote",
+        "due",
+        "run_now",
+    )
 )
 
 
@@ -138,7 +160,9 @@ def _do(step: str, job_id: str, holder: list[Claim], n: int) -> None:
             case "run_now":
                 lifecycle.run_now(job_id)
             case "due":
-                db.run("UPDATE jobs SET run_at = now(), version = version + 1 WHERE status IN ('pending', 'retry')")
+                db.run(
+                    "UPDATE jobs SET run_at = now(), version = version + 1 WHERE status IN ('pending', 'retry')"
+                )
             case _ if holder:
                 _say(step, holder[-1], n)
     except Exception as refused:
@@ -149,7 +173,15 @@ def _do(step: str, job_id: str, holder: list[Claim], n: int) -> None:
 def _say(step: str, claim: Claim, n: int) -> None:
     match step:
         case "news":
-            timeline.write(Report(job_id=claim.job_id, fence=claim.fence, lease_id=claim.lease_id, progress=n, usage={"n": n}))
+            timeline.write(
+                Report(
+                    job_id=claim.job_id,
+                    fence=claim.fence,
+                    lease_id=claim.lease_id,
+                    progress=n,
+                    usage={"n": n},
+                )
+            )
         case "lines":
             timeline.write(_said(claim, str(n)))
         case "retry":

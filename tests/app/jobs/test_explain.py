@@ -19,7 +19,9 @@ pytestmark = pytest.mark.usefixtures("here")
 
 
 def _worker(threads: int = 4, *pools: str) -> None:
-    fleet.register("w1", hostname="h", process_id=1, pools=pools or ("general",), threads=threads, release="1")
+    fleet.register(
+        "w1", hostname="h", process_id=1, pools=pools or ("general",), threads=threads, release="1"
+    )
 
 
 def _codes(job_id: str) -> list[str]:
@@ -116,7 +118,10 @@ class TestFigures:
         lifecycle.complete(acting.claimed(priority="critical"), {})
         figures = stats.queues(fresh=True)
         assert [figures[p]["depth"] for p in ("critical", "high", "normal", "low")] == [0, 0, 0, 3]
-        assert (figures["critical"]["per_minute"], figures["critical"]["processing_rate"]) == (0.2, "0.2/minute")
+        assert (figures["critical"]["per_minute"], figures["critical"]["processing_rate"]) == (
+            0.2,
+            "0.2/minute",
+        )
         assert figures["low"]["oldest_waiting_since"] is not None
 
     def test_figures_are_kept_for_ten_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +151,14 @@ class TestFigures:
         acting.submitted(due_in=60)
         acting.submitted()
         seen = stats.overview()
-        expected = {"running": 1, "waiting": 1, "scheduled": 1, "succeeded_1h": 3, "failed_1h": 1, "success_rate": 0.75}
+        expected = {
+            "running": 1,
+            "waiting": 1,
+            "scheduled": 1,
+            "succeeded_1h": 3,
+            "failed_1h": 1,
+            "success_rate": 0.75,
+        }
         assert {k: seen[k] for k in expected} == expected
         assert (seen["dead_24h"], seen["trend"]) == (1, None)
         assert stats.overview(owner="nobody")["succeeded_1h"] == 0
@@ -154,7 +166,13 @@ class TestFigures:
 
     @pytest.mark.parametrize(
         ("rate", "before", "word"),
-        [(0.9, 0.8, "improving"), (0.8, 0.9, "worsening"), (0.902, 0.9, "stable"), (None, 0.9, None), (0.9, None, None)],
+        [
+            (0.9, 0.8, "improving"),
+            (0.8, 0.9, "worsening"),
+            (0.902, 0.9, "stable"),
+            (None, 0.9, None),
+            (0.9, None, None),
+        ],
     )
     def test_half_a_point_is_no_trend(self, rate: Any, before: Any, word: str | None) -> None:
         assert stats.trend(rate, before) == word
@@ -169,7 +187,9 @@ class TestFigures:
     def test_pools_say_what_waits_runs_and_rests(self) -> None:
         acting.claimed()
         acting.submitted()
-        db.run("UPDATE queues SET paused = true, paused_until = now() - interval '1 s' WHERE pool = 'testing'")
+        db.run(
+            "UPDATE queues SET paused = true, paused_until = now() - interval '1 s' WHERE pool = 'testing'"
+        )
         pools = {line["pool"]: line for line in stats.by_pool()}
         assert (pools["general"]["waiting"], pools["general"]["running"]) == (1, 1)
         assert pools["testing"]["paused"] is False

@@ -51,7 +51,13 @@ def test_a_claim_must_raise_the_fence() -> None:
 @pytest.mark.parametrize("final", FINAL)
 def test_a_finished_job_does_not_change(final: Status) -> None:
     job_id, _ = acting.brought_to(final)
-    for change in ("priority_rank = 0", "result = '{}'", "progress = 7", "version = version + 1", "finished_at = now()"):
+    for change in (
+        "priority_rank = 0",
+        "result = '{}'",
+        "progress = 7",
+        "version = version + 1",
+        "finished_at = now()",
+    ):
         _refused(f"UPDATE jobs SET {change} WHERE job_id = %(id)s", id=job_id)
 
 
@@ -85,7 +91,9 @@ def test_a_job_has_one_open_attempt_at_most() -> None:
 def test_an_attempt_ends_with_an_outcome() -> None:
     claim = acting.claimed()
     _refused("UPDATE job_attempts SET ended_at = now() WHERE job_id = %(id)s", id=claim.job_id)
-    _refused("UPDATE job_attempts SET ended_at = now(), outcome = 'tired' WHERE job_id = %(id)s", id=claim.job_id)
+    _refused(
+        "UPDATE job_attempts SET ended_at = now(), outcome = 'tired' WHERE job_id = %(id)s", id=claim.job_id
+    )
 
 
 def test_a_job_has_one_dead_letter_at_most() -> None:
@@ -101,7 +109,8 @@ def test_a_job_has_one_dead_letter_at_most() -> None:
 def test_a_slot_holds_one_job_and_a_job_one_slot() -> None:
     claim = acting.claimed("test-limited")
     _refused(
-        "UPDATE agent_slots SET job_id = %(id)s WHERE agent_id = 'test-limited' AND job_id IS NULL", id=claim.job_id
+        "UPDATE agent_slots SET job_id = %(id)s WHERE agent_id = 'test-limited' AND job_id IS NULL",
+        id=claim.job_id,
     )
 
 

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from app.db import db
 from app.errors import Conflict, LostLease, PermanentError, TemporaryError
@@ -36,7 +43,9 @@ class Known:
     due: bool = True
     holder: Claim | None = None
     cancel: bool = False
-    counts: dict[str, int] = field(default_factory=lambda: {"retry_count": 0, "lost_count": 0, "released_count": 0})
+    counts: dict[str, int] = field(
+        default_factory=lambda: {"retry_count": 0, "lost_count": 0, "released_count": 0}
+    )
 
     @property
     def waits(self) -> bool:
@@ -77,7 +86,9 @@ class Life(RuleBasedStateMachine):
     @rule(priority=st.sampled_from(Priority), later=st.booleans())
     def submit(self, priority: Priority, later: bool) -> None:
         job_id = acting.submitted(priority=priority.word, due_in=3600 if later else 0)
-        self.jobs[job_id] = Known(status="pending" if later else "queued", priority=int(priority), due=not later)
+        self.jobs[job_id] = Known(
+            status="pending" if later else "queued", priority=int(priority), due=not later
+        )
 
     @precondition(lambda self: self.jobs)
     @rule(pick=PICK)
@@ -278,7 +289,10 @@ def test_whatever_happens_postgres_agrees_with_the_model() -> None:
     _play(150)
 
 
-ONE, MANY = "AND fence = %(fence)s AND lease_id = %(lease)s", "AND j.fence = m.fence AND j.lease_id = m.lease_id"
+ONE, MANY = (
+    "AND fence = %(fence)s AND lease_id = %(lease)s",
+    "AND j.fence = m.fence AND j.lease_id = m.lease_id",
+)
 GUARDS = [
     ("_COMPLETE", MANY, "complete"),
     ("_RETRY", ONE, "retry_now"),

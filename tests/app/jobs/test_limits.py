@@ -81,7 +81,9 @@ def test_a_rate_of_five_starts_exactly_five() -> None:
             acting.submitted("five")
     claims = _at_once(_claim_several)
     with db.quick():
-        claims += [c for _ in range(6) if (c := acting.claim())]  # a bucket in another's hands may have been passed by
+        claims += [
+            c for _ in range(6) if (c := acting.claim())
+        ]  # a bucket in another's hands may have been passed by
     assert len(claims) == 5
 
 

@@ -90,7 +90,9 @@ def test_what_is_past_its_retention_goes_and_its_figures_stay() -> None:
     lifecycle.complete(new, {})
     with db.transaction():
         db.run("ALTER TABLE jobs DISABLE TRIGGER jobs_final")  # finished jobs do not age by hand otherwise
-        db.run("UPDATE jobs SET finished_at = now() - interval '31 days' WHERE job_id = %(id)s", id=old.job_id)
+        db.run(
+            "UPDATE jobs SET finished_at = now() - interval '31 days' WHERE job_id = %(id)s", id=old.job_id
+        )
         db.run("ALTER TABLE jobs ENABLE TRIGGER jobs_final")
     files: list[str] = []
     assert upkeep.purge(job_days=30, history_days=365, forget_files=files.append) == 1

@@ -46,7 +46,9 @@ def test_a_claim_that_was_taken_over_settles_nothing(settle: Callable[[Claim], N
 
 
 @settles
-def test_a_claim_whose_job_was_rescued_settles_nothing_even_before_the_next_claim(settle: Callable[[Claim], None]) -> None:
+def test_a_claim_whose_job_was_rescued_settles_nothing_even_before_the_next_claim(
+    settle: Callable[[Claim], None],
+) -> None:
     old = acting.claimed()
     acting.rescue(old)
     before = _everything(old.job_id)
@@ -70,7 +72,9 @@ def test_a_forgotten_claim_with_the_same_fence_settles_nothing(settle: Callable[
 
 
 @settles
-def test_saying_the_same_settle_again_after_a_lost_answer_is_no_error(settle: Callable[[Claim], None]) -> None:
+def test_saying_the_same_settle_again_after_a_lost_answer_is_no_error(
+    settle: Callable[[Claim], None],
+) -> None:
     claim = acting.claimed()
     settle(claim)
     before = _everything(claim.job_id)
@@ -102,7 +106,12 @@ def test_completion_keeps_result_usage_progress_and_the_last_word() -> None:
     claim = acting.claimed()
     lifecycle.complete(claim, {"n": 1}, {"tokens": 7.0})
     row = acting.job(claim.job_id)
-    assert (row["status"], row["result"], row["usage"], row["progress"]) == ("completed", {"n": 1}, {"tokens": 7.0}, 100)
+    assert (row["status"], row["result"], row["usage"], row["progress"]) == (
+        "completed",
+        {"n": 1},
+        {"tokens": 7.0},
+        100,
+    )
     last = timeline.events(claim.job_id)[-1]
     assert (last["kind"], last["seq"]) == ("complete", row["last_seq"])
 
@@ -126,7 +135,11 @@ def test_a_failed_attempt_waits_for_its_next_time_and_counts() -> None:
         "type": "RateLimitError", "class": "rate_limit", "code": "rate_limit_error", "message": "slow down"
     }  # fmt: skip
     (attempt,) = timeline.attempts(claim.job_id)
-    assert (attempt["outcome"], attempt["delay_seconds"], attempt["error"]["message"]) == ("failed", 30, "slow down")
+    assert (attempt["outcome"], attempt["delay_seconds"], attempt["error"]["message"]) == (
+        "failed",
+        30,
+        "slow down",
+    )
 
 
 def test_a_timeout_is_told_from_a_failure() -> None:

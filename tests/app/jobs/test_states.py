@@ -36,7 +36,10 @@ def _by_claim(verb: Callable[[Claim], None]) -> Callable[[str, Claim | None], No
 
 
 def _expired_and_rescued(job_id: str, _claim: Claim | None) -> None:
-    db.run("UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE job_id = %(id)s AND status = 'running'", id=job_id)
+    db.run(
+        "UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE job_id = %(id)s AND status = 'running'",
+        id=job_id,
+    )
     lifecycle.rescue(10, max_lost=3, backoff_seconds=0)
 
 
@@ -45,11 +48,20 @@ VERBS: dict[str, tuple[Callable[[str, Claim | None], object], dict[Status, Statu
     "claim": (lambda _job, _claim: acting.claim("w2"), {P: RUN, Q: RUN, RETRY: RUN}),
     "promote": (lambda _job, _claim: lifecycle.promote(), {P: Q, RETRY: Q}),
     "run_now": (lambda job, _claim: lifecycle.run_now(job), {P: Q, RETRY: Q}),
-    "cancel": (lambda job, _claim: lifecycle.cancel(job), dict.fromkeys(WAITING, Status.CANCELLED) | {RUN: RUN}),
-    "change_priority": (lambda job, _claim: lifecycle.change_priority(job, Priority.HIGH), {s: s for s in WAITING}),
+    "cancel": (
+        lambda job, _claim: lifecycle.cancel(job),
+        dict.fromkeys(WAITING, Status.CANCELLED) | {RUN: RUN},
+    ),
+    "change_priority": (
+        lambda job, _claim: lifecycle.change_priority(job, Priority.HIGH),
+        {s: s for s in WAITING},
+    ),
     "complete": (_by_claim(lambda c: lifecycle.complete(c, {})), {RUN: Status.COMPLETED}),
     "retry_later": (_by_claim(lambda c: lifecycle.retry_later(c, TemporaryError(), 9)), {RUN: RETRY}),
-    "fail": (_by_claim(lambda c: lifecycle.fail(c, PermanentError(), Reason.PERMANENT)), {RUN: Status.FAILED}),
+    "fail": (
+        _by_claim(lambda c: lifecycle.fail(c, PermanentError(), Reason.PERMANENT)),
+        {RUN: Status.FAILED},
+    ),
     "stop": (_by_claim(lifecycle.stop), {RUN: Status.CANCELLED}),
     "release": (_by_claim(lifecycle.release), {RUN: Q}),
     "rescue": (_expired_and_rescued, {RUN: Q}),
@@ -113,7 +125,8 @@ def test_every_move_is_written_down_once_in_order() -> None:
     assert again is not None
     lifecycle.complete(again, {})
     moves = db.rows(
-        "SELECT from_status, to_status, fence FROM job_history WHERE job_id = %(id)s ORDER BY id", id=claim.job_id
+        "SELECT from_status, to_status, fence FROM job_history WHERE job_id = %(id)s ORDER BY id",
+        id=claim.job_id,
     )
     assert [tuple(m.values()) for m in moves] == [
         (None, "queued", 0),
@@ -125,7 +138,8 @@ def test_every_move_is_written_down_once_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "status"), [("in_progress", RUN), ("success", Status.COMPLETED), ("canceled", Status.CANCELLED), ("retry", RETRY)]
+    ("word", "status"),
+    [("in_progress", RUN), ("success", Status.COMPLETED), ("canceled", Status.CANCELLED), ("retry", RETRY)],
 )
 def test_other_tools_words_for_statuses_are_understood(word: str, status: Status) -> None:
     assert parse_status(word) == status

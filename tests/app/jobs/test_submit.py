@@ -67,7 +67,11 @@ class TestWhatIsStored:
         job_id, _ = acting.brought_to(Status.FAILED)
         new = intake.again(job_id, by="eve@example.com", priority="critical")
         row = acting.job(new["job_id"])
-        assert (row["retry_of_job_id"], row["submitted_by"], row["priority_rank"]) == (job_id, "eve@example.com", 0)
+        assert (row["retry_of_job_id"], row["submitted_by"], row["priority_rank"]) == (
+            job_id,
+            "eve@example.com",
+            0,
+        )
         assert acting.status(job_id) == "failed"
 
     def test_a_job_that_is_not_finished_is_not_run_again(self) -> None:
@@ -135,7 +139,9 @@ class TestTheBell:
             assert bells == []
         assert bells == [("general", 3)]
 
-    def test_finds_the_job_in_postgres_when_it_rings(self, quick: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_finds_the_job_in_postgres_when_it_rings(
+        self, quick: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         seen: list[int] = []
 
         def look(_pool: str, _times: int) -> None:

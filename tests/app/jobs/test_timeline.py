@@ -42,7 +42,10 @@ class TestWriting:
                     usage={"tokens": 1.0}, checkpoint={"at": 2})
         )  # fmt: skip
         row = acting.job(claim.job_id)
-        shown = [row[c] for c in ("progress", "stage", "current_step", "process_id", "usage", "checkpoint", "last_seq")]
+        shown = [
+            row[c]
+            for c in ("progress", "stage", "current_step", "process_id", "usage", "checkpoint", "last_seq")
+        ]
         assert shown == [40, "s", "t", 7, {"tokens": 1.0}, {"at": 2}, 2]
         assert row["version"] == version + 1
 
@@ -71,7 +74,8 @@ class TestWriting:
         assert acting.job(claim.job_id)["current_step"] == "a\N{REPLACEMENT CHARACTER}b"
 
     @pytest.mark.parametrize(
-        "data", [{"nul": "a\x00b"}, {"lone": "\ud800"}, {"huge": 2**80}, {"odd": object()}, {"nan": float("nan")}]
+        "data",
+        [{"nul": "a\x00b"}, {"lone": "\ud800"}, {"huge": 2**80}, {"odd": object()}, {"nan": float("nan")}],
     )
     def test_odd_data_never_stops_a_line(self, claim: Claim, data: dict[str, Any]) -> None:
         timeline.write(_report(claim, _line("odd", data=data)))
@@ -79,7 +83,9 @@ class TestWriting:
         assert list(line["data"]) == list(data)
 
     def test_a_lone_surrogate_in_any_text_never_stops_a_report(self, claim: Claim) -> None:
-        assert timeline.write(_report(claim, _line("a \ud800 b"), stage="s\ud800", current_step="t\x00\ud800"))
+        assert timeline.write(
+            _report(claim, _line("a \ud800 b"), stage="s\ud800", current_step="t\x00\ud800")
+        )
         assert len(timeline.log(claim.job_id)) == 1
 
 
@@ -105,7 +111,9 @@ class TestReading:
         assert [(e["seq"], e["attempt"]) for e in timeline.log(claim.job_id)] == [(1, 1), (2, 2)]
 
     def test_a_level_keeps_that_and_worse(self, claim: Claim) -> None:
-        timeline.write(_report(claim, *(_line(level, level) for level in ("debug", "info", "warning", "error"))))
+        timeline.write(
+            _report(claim, *(_line(level, level) for level in ("debug", "info", "warning", "error")))
+        )
         assert [e["message"] for e in timeline.log(claim.job_id, level="warning")] == ["warning", "error"]
 
     def test_events_hold_lines_and_stages_in_one_order(self, claim: Claim) -> None:
@@ -137,7 +145,9 @@ def test_a_reader_beside_a_writer_misses_nothing_and_sees_nothing_twice(claim: C
 
     def read() -> bool:
         with db.quick():
-            seen.extend(line["seq"] for line in timeline.log(claim.job_id, after=seen[-1] if seen else 0, limit=7))
+            seen.extend(
+                line["seq"] for line in timeline.log(claim.job_id, after=seen[-1] if seen else 0, limit=7)
+            )
         return len(seen) >= lines
 
     writer = threading.Thread(target=say)

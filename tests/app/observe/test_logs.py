@@ -31,11 +31,18 @@ def test_an_event_is_one_json_line_with_its_keys(capsys: pytest.CaptureFixture[s
     logs.get("room").info("job.settled", job_id="j-1", seconds=1.5)
     logging.getLogger("elsewhere").warning("plain %s", "words")
     ours, theirs = _lines(capsys)
-    assert (ours["event"], ours["job_id"], ours["level"], ours["logger"]) == ("job.settled", "j-1", "info", "room")
+    assert (ours["event"], ours["job_id"], ours["level"], ours["logger"]) == (
+        "job.settled",
+        "j-1",
+        "info",
+        "room",
+    )
     assert (theirs["event"], theirs["level"]) == ("plain words", "warning")
 
 
-@pytest.mark.parametrize("name", ["password", "API_KEY", "access_token", "Authorization", "parameters", "secret_key"])
+@pytest.mark.parametrize(
+    "name", ["password", "API_KEY", "access_token", "Authorization", "parameters", "secret_key"]
+)
 def test_a_secret_never_stands_in_a_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
     logs.configure("INFO", "json")
     logs.get("room").info("x", **{name: "the-secret"})

@@ -13,7 +13,9 @@ PACE = Pace()
 LIVING = [s for s in Status if s not in FINAL]
 
 
-@pytest.mark.parametrize(("status", "after"), [("running", 2000), ("queued", 3000), ("pending", 3000), ("retry", 5000)])
+@pytest.mark.parametrize(
+    ("status", "after"), [("running", 2000), ("queued", 3000), ("pending", 3000), ("retry", 5000)]
+)
 def test_a_job_that_just_changed_is_asked_for_at_its_own_pace(status: str, after: int) -> None:
     assert next_after_ms(status, 0, PACE) == after
 
@@ -23,7 +25,9 @@ def test_a_final_job_is_not_asked_for_again(status: str) -> None:
     assert next_after_ms(status, 0, PACE) is None
 
 
-@pytest.mark.parametrize(("quiet", "after"), [(9.9, 2000), (10, 3000), (20, 4500), (30, 6750), (40, 10_000), (1e9, 10_000)])
+@pytest.mark.parametrize(
+    ("quiet", "after"), [(9.9, 2000), (10, 3000), (20, 4500), (30, 6750), (40, 10_000), (1e9, 10_000)]
+)
 def test_quiet_stretches_the_interval_by_half_up_to_the_longest(quiet: float, after: int) -> None:
     assert next_after_ms("running", quiet, PACE) == after
 
@@ -38,7 +42,9 @@ def test_no_hint_is_shorter_than_the_floor() -> None:
 
 
 @given(st.sampled_from(LIVING), st.floats(0, 1e12), st.none() | st.floats(-1e9, 1e9))
-def test_every_hint_of_a_living_job_is_between_floor_and_ceiling(status: str, quiet: float, due: float | None) -> None:
+def test_every_hint_of_a_living_job_is_between_floor_and_ceiling(
+    status: str, quiet: float, due: float | None
+) -> None:
     after = next_after_ms(status, quiet, PACE, due)
     assert after is not None
     assert PACE.shortest <= after <= PACE.longest

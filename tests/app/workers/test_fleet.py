@@ -19,7 +19,9 @@ def here(quick: Engine) -> Iterator[None]:
 
 
 def _register(worker_id: str, *pools: str, threads: int = 4) -> None:
-    fleet.register(worker_id, hostname="h", process_id=1, pools=pools or ("general",), threads=threads, release="1")
+    fleet.register(
+        worker_id, hostname="h", process_id=1, pools=pools or ("general",), threads=threads, release="1"
+    )
 
 
 def _states() -> dict[str, str]:
@@ -57,7 +59,14 @@ def test_capacity_counts_threads_and_what_is_busy() -> None:
     _register("w1")
     _register("w2", "testing", threads=6)
     acting.claimed(worker="w1")
-    assert fleet.capacity() == {"total": 2, "active": 1, "idle": 1, "threads": 10, "busy": 1, "utilization": 0.1}
+    assert fleet.capacity() == {
+        "total": 2,
+        "active": 1,
+        "idle": 1,
+        "threads": 10,
+        "busy": 1,
+        "utilization": 0.1,
+    }
 
 
 def test_a_worker_of_two_pools_counts_in_each() -> None:
@@ -76,7 +85,16 @@ def test_the_list_says_what_each_does() -> None:
 
 @pytest.mark.parametrize(
     ("current", "waiting", "utilization", "wanted"),
-    [(5, 0, 0.9, 5), (5, 999, 1, 5), (5, 1000, 1, 10), (10, 3500, 1, 25), (50, 99_999, 1, 50), (9, 0, 0.1, 8), (5, 0, 0, 5), (1, 0, 0.5, 5)],
+    [
+        (5, 0, 0.9, 5),
+        (5, 999, 1, 5),
+        (5, 1000, 1, 10),
+        (10, 3500, 1, 25),
+        (50, 99_999, 1, 50),
+        (9, 0, 0.1, 8),
+        (5, 0, 0, 5),
+        (1, 0, 0.5, 5),
+    ],
 )
 def test_the_wanted_size_grows_with_the_backlog_and_shrinks_when_idle(
     current: int, waiting: int, utilization: float, wanted: int
