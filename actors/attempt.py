@@ -87,8 +87,8 @@ class Attempt:
 
     def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
         """Keep a file with the job."""
-        row = self.store.keep(self.claim.job_id, self.claim.fence, name, content, media_type)
         with db.quick():
+            row = self.store.keep(self.claim.job_id, self.claim.fence, name, content, media_type)
             artifacts.record(row)
         self.log(f"kept {row['name']} ({row['size_bytes']} bytes)", level="debug", source="artifacts")
         return str(row["artifact_id"])

@@ -93,6 +93,18 @@ def as_json(value: object) -> psycopg2.extras.Json:
     return psycopg2.extras.Json(value, dumps=dumps)
 
 
+@contextmanager
+def _says_away(connection: Any) -> Iterator[None]:
+    """Make OperationalError of the plain DatabaseError by which psycopg2 says that the server went in mid-answer."""
+    try:
+        yield
+    except psycopg2.DatabaseError as error:
+        if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+            connection.close()  # it does not know yet that it is broken, and would go back into the pool
+            raise psycopg2.OperationalError(str(error)) from error
+        raise
+
+
 class Database(SQLAlchemy):
     """Flask-SQLAlchemy, with raw statements and after-commit hooks."""
 
@@ -144,7 +156,8 @@ class Database(SQLAlchemy):
             connection.autocommit = False
             try:
                 yield
-                connection.commit()
+                with _says_away(connection):
+                    connection.commit()
             except BaseException:
                 self._here.hooks.clear()
                 with suppress(*AWAY):
@@ -170,11 +183,16 @@ class Database(SQLAlchemy):
         else:
             self.session.info.setdefault("after_commit", []).append(do)
 
-    def _cursor(self) -> psycopg2.extensions.cursor:
+    @contextmanager
+    def _cursor(self) -> Iterator[psycopg2.extensions.cursor]:
         connection: Any = getattr(self._here, "connection", None)
         if connection is None:
             connection = self.session.connection().connection.driver_connection
-        return connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)  # type: ignore[no-any-return]
+        with (
+            _says_away(connection),
+            connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor,
+        ):
+            yield cursor
 
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Run one statement with `%(name)s` placeholders and answer its rows as dicts."""

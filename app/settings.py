@@ -39,10 +39,12 @@ class Settings(BaseSettings):
         description="Folder of embedded data, artifacts, logs and pid files.",
     )
     artifacts_url: str = Field(
-        "", description="Where artifacts are kept, as an fsspec URL. Empty: `CALLBOARD_HOME/artifacts`."
+        "",
+        description="Where artifacts are kept: an fsspec URL, or `postgres:` where processes share no disk. "
+        "Empty: `CALLBOARD_HOME/artifacts`.",
     )
     base_url: str = Field(
-        "", description="Public address for links in messages. Empty: `http://127.0.0.1:PORT`."
+        "", description="Public address, for links and examples. Empty: `http://127.0.0.1:PORT`."
     )
 
     # -- who may come in
@@ -85,7 +87,7 @@ class Settings(BaseSettings):
     web_processes: int = Field(
         2,
         ge=1,
-        validation_alias=AliasChoices("WEB_CONCURRENCY", "WEB_PROCESSES"),
+        validation_alias="WEB_CONCURRENCY",
         description="gunicorn worker processes.",
     )
     web_threads: int = Field(8, ge=1, description="Threads in each web process.")
@@ -136,7 +138,11 @@ class Settings(BaseSettings):
     cli_timeout_seconds: int = Field(300, ge=1, description="Time limit of a command agent that sets none.")
     max_body_bytes: int = Field(2_000_000, ge=1024, description="Larger request bodies are refused with 413.")
     max_artifact_bytes: int = Field(20_000_000, ge=1024, description="Larger artifacts are refused.")
-    max_log_lines: int = Field(20_000, ge=100, description="Log lines kept per job; the rest is counted.")
+    max_log_lines: int = Field(
+        20_000,
+        ge=100,
+        description="Log lines kept per job; what comes after is dropped, with one line that says so.",
+    )
     job_retention_days: int = Field(30, ge=1, description="Finished jobs are removed after so many days.")
     history_retention_days: int = Field(365, ge=1, description="History and audit rows are kept so long.")
 
@@ -163,7 +169,7 @@ class Settings(BaseSettings):
         5000, ge=100, description="Poll hint for jobs that wait for their next attempt."
     )
     poll_max_ms: int = Field(10000, ge=100, description="Longest poll hint while nothing changes.")
-    poll_min_ms: int = Field(1000, ge=0, description="Faster polls get the cached document.")
+    poll_min_ms: int = Field(1000, ge=0, description="Shortest poll hint.")
     poll_timeout_ms: int = Field(5000, ge=100, description="The page gives up on a poll after this.")
     poll_backoff_cap_ms: int = Field(15000, ge=100, description="Longest wait of the page after errors.")
     poll_breaker_failures: int = Field(5, ge=1, description="Failures in a row that open the page's breaker.")
@@ -174,7 +180,7 @@ class Settings(BaseSettings):
     environment: Literal["production", "development", "test"] = Field(
         "production",
         validation_alias="CALLBOARD_ENV",
-        description="`development` and `test` relax secure cookies.",
+        description="`production` hides the environment of its processes from agents; the others leave it open to debuggers.",
     )
     log_level: str = Field("INFO", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field(
@@ -224,6 +230,10 @@ class Settings(BaseSettings):
         if self.lease_seconds < 2 * self.heartbeat_seconds:
             msg = "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS"
             raise ValueError(msg)
+        for folder in self.execute_roots:
+            if not any(folder.is_relative_to(root) for root in self.workspace_roots):
+                msg = f"EXECUTE_ROOTS: {folder} does not lie in WORKSPACE_ROOTS"
+                raise ValueError(msg)
         return self
 
     @cached_property

@@ -84,6 +84,14 @@ class Unit(Child):
         """The entries of its log named `event`."""
         return [entry for entry in self._entries() if entry.get("event") == event]
 
+    def surprises(self) -> list[str]:
+        """The tracebacks in its log, by their last line: what the product did not expect."""
+        return [
+            str(entry["exception"]).strip().splitlines()[-1]
+            for entry in self._entries()
+            if entry.get("exception")
+        ]
+
     def _entries(self) -> Iterator[dict[str, Any]]:
         for line in self.log_file.read_text(errors="replace").splitlines():
             with suppress(ValueError):

@@ -19,7 +19,7 @@ from app.dashboard.session import asking, settings
 from app.db import Row, db
 from app.errors import NotFound
 from app.jobs import artifacts, dead_letters, explain, lifecycle, queries, timeline
-from app.jobs.document import document
+from app.jobs.document import document, etag, poll_hint
 from app.jobs.states import PRIORITIES, Priority
 from app.polling.hints import Pace
 
@@ -85,7 +85,6 @@ def _owner(row: Row) -> str:
 def _status(job_id: str) -> Context:
     row, who = _visible(job_id, full=True), asking()
     shown = document(row, who, _pace())
-    after = shown["poll"]["next_after_ms"]
     waiting = row["status"] in ("pending", "queued", "retry")
     return {
         "job": shown,
@@ -97,8 +96,18 @@ def _status(job_id: str) -> Context:
         if row["status"] == "failed" and "stack_trace" in shown
         else [],
         "priorities": PRIORITIES,
-        "poll": every(after) if after else STOP,
+        "poll": _poll(row),
     }
+
+
+def _glance(job_id: str) -> tuple[str, str]:
+    row = _visible(job_id)
+    return etag(row, asking()), _poll(row)
+
+
+def _poll(row: Row) -> str:
+    after = poll_hint(row, _pace())["next_after_ms"]
+    return every(after) if after else STOP
 
 
 def _steps(history: list[Row]) -> list[Row]:
@@ -121,16 +130,25 @@ def _dead_letter(row: Row) -> Row | None:
         return None
 
 
+def _glance_at_outcome(job_id: str) -> tuple[str, str]:
+    row = _visible(job_id)
+    demand(asking(), "view_task_content", row["submitted_by"])
+    return etag(row, asking()), _outcome_poll(row)
+
+
+def _outcome_poll(row: Row) -> str:
+    return STOP if row["finished_at"] is not None else every(OUTCOME_MS)
+
+
 def _outcome(job_id: str) -> Context:
     row = _visible(job_id, full=True)
     demand(asking(), "view_task_content", row["submitted_by"])
-    over = row["finished_at"] is not None
     return {
         "job": row,
         "report": _report(row["result"]),
         "attempts": timeline.attempts(row["job_id"]),
         "artifacts": [_preview(a) for a in artifacts.listing(row["job_id"])],
-        "poll": STOP if over else every(OUTCOME_MS),
+        "poll": _outcome_poll(row),
     }
 
 
@@ -263,5 +281,5 @@ def priority(job_id: str) -> AnyResponse:
     return redirect(url_for("dashboard.job", job_id=row["job_id"]), 303)
 
 
-STATUS = Panel(name="job_status", template="job/_status.html", read=_status)
-OUTCOME = Panel(name="job_outcome", template="job/_outcome.html", read=_outcome)
+STATUS = Panel(name="job_status", template="job/_status.html", read=_status, glance=_glance)
+OUTCOME = Panel(name="job_outcome", template="job/_outcome.html", read=_outcome, glance=_glance_at_outcome)

@@ -62,13 +62,12 @@ class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
         return request.is_secure
 
 
-class Person(flask_login.UserMixin):  # type: ignore[misc]
+class Person(flask_login.UserMixin):
     """Who is signed in, as Flask-Login wants it; the version in the id ends sessions of changed accounts."""
 
     def __init__(self, row: Row) -> None:
         """Take what is needed from the user's row."""
         self.principal = Principal(user_id=str(row["user_id"]), email=row["email"], role=row["role"])
-        self.name = row["name"] or row["email"].partition("@")[0]
         self._id = f"{row['user_id']}:{row['token_version']}"
 
     def get_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import mimetypes
 import re
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class Store:
-    """Where artifacts lie: an fsspec URL such as `file:///…` or `s3://bucket/prefix`."""
+    """Where artifacts lie: an fsspec URL such as `file:///…`, or `postgres:` for the database itself.
+
+    `postgres:` is for platforms whose processes share no disk; it needs a transaction or `db.quick()` around it.
+    """
 
     url: str
     max_bytes: int = 20_000_000
@@ -50,7 +54,15 @@ class Store:
             "location": location,
         }
 
+    @property
+    def in_postgres(self) -> bool:
+        """The bytes are rows."""
+        return self.url.startswith("postgres")
+
     def _write(self, location: str, data: bytes) -> None:
+        if self.in_postgres:
+            db.run("INSERT INTO artifact_bytes VALUES (%(at)s, %(data)s)", at=location, data=data)
+            return
         filesystem, base = fsspec.core.url_to_fs(self.url)
         path = f"{base}/{location}"
         filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
@@ -58,6 +70,11 @@ class Store:
 
     def open(self, location: str) -> IO[bytes]:
         """The bytes of an artifact; raises NotFound if the store lost them."""
+        if self.in_postgres:
+            kept = db.value("SELECT content FROM artifact_bytes WHERE location = %(at)s", at=location)
+            if kept is None:
+                raise NotFound("the bytes of this artifact are gone from the store")
+            return io.BytesIO(kept)
         filesystem, base = fsspec.core.url_to_fs(self.url)
         try:
             return filesystem.open(f"{base}/{location}", "rb")  # type: ignore[no-any-return]
@@ -66,6 +83,9 @@ class Store:
 
     def remove_job(self, job_id: str) -> None:
         """Delete everything a job left; silent if there is nothing."""
+        if self.in_postgres:
+            db.run("DELETE FROM artifact_bytes WHERE location LIKE %(at)s", at=f"{job_id[:2]}/{job_id}/%")
+            return
         filesystem, base = fsspec.core.url_to_fs(self.url)
         path = f"{base}/{job_id[:2]}/{job_id}"
         if filesystem.exists(path):

@@ -57,7 +57,7 @@ def page(
         values |= {"before_at": before[0], "before_id": before[1]}
     return db.rows(
         f"""SELECT {COLUMNS}, parameters, stack_trace FROM dead_letters WHERE {where}
-            ORDER BY failed_at DESC, dlq_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
+            ORDER BY failed_at DESC, dead_letters.dlq_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
         **values,
         limit=limit,
         offset=offset,

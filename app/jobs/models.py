@@ -16,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Text,
     Uuid,
@@ -118,6 +119,9 @@ class Job(Base):
             postgresql_where=text(f"{WAITING_SQL} AND lane IS NOT NULL"),
         ),
         Index("ix_jobs_waiting", "pool", "priority_rank", "run_at", postgresql_where=text(WAITING_SQL)),
+        Index(
+            "ix_jobs_suspects", "worker_id", postgresql_where=text("status = 'running' AND lost_count >= 2")
+        ),
         Index("ix_jobs_not_due", "run_at", postgresql_where=text("status IN ('pending','retry')")),
         # Ids are UUIDv7: their order is the order of submission, so lists need no index by time.
         Index("ix_jobs_owner", "submitted_by", "job_id"),
@@ -266,6 +270,15 @@ class Artifact(Base):
     sha256: Mapped[str] = mapped_column(Text)
     location: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+
+
+class ArtifactBytes(Base):
+    """The bytes of artifacts where ARTIFACTS_URL is `postgres:`, for hosts that share no disk."""
+
+    __tablename__ = "artifact_bytes"
+
+    location: Mapped[str] = mapped_column(Text, primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdempotencyKey(Base):

@@ -64,7 +64,7 @@ class Filter:
             ("priority_rank = %(rank)s", self.priority_rank),
             ("submitted_at >= %(since)s", self.since),
             ("submitted_at < %(until)s", self.until),
-            ("tags @> ARRAY[%(tag)s]::text[]", self.tag),
+            ("tags @> ARRAY[%(tag)s]::text[] AND tags <> '{}'", self.tag),  # the second half for the index
             ("pool = %(pool)s", self.pool),
             (_TEXT_OR_ERROR if self.in_errors else _TEXT, self.text),
         ):
@@ -91,7 +91,8 @@ def page(
 ) -> list[Row]:
     """Jobs, newest first; `before` is (submitted_at, job_id) of the last one seen and costs the same at any depth.
 
-    The order is that of the ids, which are UUIDv7: the order of submission.
+    The order is that of the ids, which are UUIDv7: the order of submission. It says `jobs.job_id`, because plain
+    `job_id` would mean the text in the answer, which no index has.
     """
     where, values = chosen.where()
     if before:
@@ -99,7 +100,7 @@ def page(
         values |= {"before_id": before[1]}
     return db.rows(
         f"""SELECT {LIGHT} FROM jobs WHERE {where}
-            ORDER BY job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
+            ORDER BY jobs.job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
         **values,
         limit=limit,
         offset=offset,
@@ -120,7 +121,9 @@ def ids(chosen: Filter, limit: int = 1000) -> list[str]:
     """The ids of the jobs that fit, oldest first, at most `limit`: for actions on all matching."""
     where, values = chosen.where()
     rows = db.rows(
-        f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY job_id LIMIT %(limit)s", **values, limit=limit
+        f"SELECT job_id::text FROM jobs WHERE {where} ORDER BY jobs.job_id LIMIT %(limit)s",
+        **values,
+        limit=limit,
     )
     return [row["job_id"] for row in rows]
 

@@ -86,6 +86,8 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
         forget_files(row["job_id"])
     db.run("DELETE FROM job_events WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     gone = db.run("DELETE FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
+    # The audit log refuses deletions unless this transaction says that retention is at work.
+    db.run("SELECT set_config('callboard.retention', 'on', true)")
     for statement in _PURGES:
         db.run(statement, days=history_days)
     return gone
@@ -93,6 +95,7 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
 
 _PURGES = (
     "DELETE FROM job_history WHERE at < now() - %(days)s * interval '1 day'",
+    "DELETE FROM audit_log WHERE at < now() - %(days)s * interval '1 day'",
     "DELETE FROM task_history WHERE completed_at < now() - %(days)s * interval '1 day'",
     "DELETE FROM dead_letters WHERE resubmitted_at < now() - interval '90 days'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '2 days'",

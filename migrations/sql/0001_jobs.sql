@@ -86,6 +86,7 @@ DECLARE
     v_rank integer;
     v_best record;
     v_job jobs;
+    v_suspect boolean;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
@@ -112,24 +113,38 @@ BEGIN
       AND (r.agent_id IS NULL
            OR least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at)) >= 1);
 
+    -- A job that lost two workers may be their murderer. It never runs beside another such job in one process:
+    -- murderer and victims come back from a rescue together, and would die together until all are called poison.
+    -- (An index that is nearly always empty: this costs one page.)
+    v_suspect := EXISTS (SELECT 1 FROM jobs j
+                         WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
+
     FOR v_rank IN 0..3 LOOP
         FOR v_best IN
-            SELECT x.job_id, x.agent_id, x.lane FROM (
-                SELECT f.job_id, f.agent_id, NULL::text AS lane, f.run_at
+            SELECT x.job_id, x.agent_id, x.lane, x.lost_count FROM (
+                SELECT f.job_id, f.agent_id, NULL::text AS lane, f.run_at, f.lost_count
                 FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
-                    SELECT j.job_id, j.agent_id, j.run_at FROM jobs j
+                    SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
                     WHERE j.status IN ('pending','queued','retry') AND j.lane IS NULL
                       AND j.pool = p.pool AND j.priority_rank = v_rank AND j.run_at <= now()
+                      AND (j.lost_count < 2 OR NOT v_suspect)
                     ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
                 UNION ALL
-                SELECT f.job_id, f.agent_id, l.lane, f.run_at
+                SELECT f.job_id, f.agent_id, l.lane, f.run_at, f.lost_count
                 FROM unnest(v_lanes) AS l(lane) CROSS JOIN LATERAL (
-                    SELECT j.job_id, j.agent_id, j.run_at FROM jobs j
+                    SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
                     WHERE j.status IN ('pending','queued','retry') AND j.lane = l.lane
                       AND j.priority_rank = v_rank AND j.run_at <= now()
+                      AND (j.lost_count < 2 OR NOT v_suspect)
                     ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
             ) x ORDER BY x.run_at, x.job_id
         LOOP
+            IF v_best.lost_count >= 2 THEN
+                -- One thread of the process at a time asks; the next statement sees what the last one committed.
+                PERFORM pg_advisory_xact_lock(202407, hashtext(p_worker));
+                CONTINUE WHEN EXISTS (SELECT 1 FROM jobs j
+                                      WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
+            END IF;
             IF v_best.lane IS NULL THEN
                 -- The agent got a limit while this job was being submitted: into its lane with it.
                 UPDATE jobs j SET lane = j.agent_id FROM agents a

@@ -60,6 +60,11 @@ def upgrade() -> None:
     sa.CheckConstraint('max_retries BETWEEN 0 AND 10', name=op.f('ck_agents_max_retries')),
     sa.PrimaryKeyConstraint('agent_id', name=op.f('pk_agents'))
     )
+    op.create_table('artifact_bytes',
+    sa.Column('location', sa.Text(), nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('location', name=op.f('pk_artifact_bytes'))
+    )
     op.create_table('audit_log',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
@@ -292,6 +297,7 @@ def upgrade() -> None:
     op.create_index('ix_jobs_owner', 'jobs', ['submitted_by', 'job_id'], unique=False)
     op.create_index('ix_jobs_retry_of', 'jobs', ['retry_of_job_id'], unique=False, postgresql_where=sa.text('retry_of_job_id IS NOT NULL'))
     op.create_index('ix_jobs_status', 'jobs', ['status', 'job_id'], unique=False)
+    op.create_index('ix_jobs_suspects', 'jobs', ['worker_id'], unique=False, postgresql_where=sa.text("status = 'running' AND lost_count >= 2"))
     op.create_index('ix_jobs_tags', 'jobs', ['tags'], unique=False, postgresql_using='gin', postgresql_where=sa.text("tags <> '{}'"))
     op.create_index('ix_jobs_waiting', 'jobs', ['pool', 'priority_rank', 'run_at'], unique=False, postgresql_where=sa.text("status IN ('pending','queued','retry')"))
     op.create_index('ix_jobs_workflow', 'jobs', ['workflow_id'], unique=False, postgresql_where=sa.text('workflow_id IS NOT NULL'))
@@ -363,6 +369,7 @@ def downgrade() -> None:
     op.drop_index('ix_jobs_workflow', table_name='jobs', postgresql_where=sa.text('workflow_id IS NOT NULL'))
     op.drop_index('ix_jobs_waiting', table_name='jobs', postgresql_where=sa.text("status IN ('pending','queued','retry')"))
     op.drop_index('ix_jobs_tags', table_name='jobs', postgresql_using='gin', postgresql_where=sa.text("tags <> '{}'"))
+    op.drop_index('ix_jobs_suspects', table_name='jobs', postgresql_where=sa.text("status = 'running' AND lost_count >= 2"))
     op.drop_index('ix_jobs_status', table_name='jobs')
     op.drop_index('ix_jobs_retry_of', table_name='jobs', postgresql_where=sa.text('retry_of_job_id IS NOT NULL'))
     op.drop_index('ix_jobs_owner', table_name='jobs')
@@ -395,6 +402,7 @@ def downgrade() -> None:
     op.drop_index('ix_audit_log_at', table_name='audit_log')
     op.drop_index('ix_audit_log_actor', table_name='audit_log')
     op.drop_table('audit_log')
+    op.drop_table('artifact_bytes')
     op.drop_table('agents')
     op.drop_table('agent_versions')
     # ### end Alembic commands ###

@@ -24,39 +24,43 @@ def test_a_lone_question_is_a_batch_of_one() -> None:
     assert batches == [[1]]
 
 
-def test_those_who_wait_go_together_and_nobody_asks_for_nothing() -> None:
-    gate, batches = threading.Event(), []  # type: ignore[var-annotated]
+class Gated:
+    """A statement that everybody waits for until the gate opens; keeps the batches it got."""
 
-    def do(numbers: list[int]) -> list[int]:
-        batches.append(numbers)
-        gate.wait(10)
+    def __init__(self, most: int) -> None:
+        self.gate = threading.Event()
+        self.batches: list[list[int]] = []
+        self.asked = Together(self._do, most=most)
+        self.turns = self.asked._turn._value
+
+    def _do(self, numbers: list[int]) -> list[int]:
+        self.batches.append(numbers)
+        self.gate.wait(10)
         return numbers
 
-    asked = Together(do, most=16)
-    with ThreadPoolExecutor(10) as threads:
-        answers = [threads.submit(asked.ask, n) for n in range(10)]
-        until(lambda: len(batches) == 3 and len(asked._waiting) == 7)
-        gate.set()
-        assert sorted(a.result(10) for a in answers) == list(range(10))
-    assert all(batches)
-    assert len(batches) == 4
+    def ask_all(self, count: int) -> list[int]:
+        """Ask from so many threads; the gate opens when every turn is taken and everybody else waits."""
+        with ThreadPoolExecutor(count) as threads:
+            answers = [threads.submit(self.asked.ask, n) for n in range(count)]
+            try:
+                until(lambda: len(self.batches) == self.turns)
+                until(lambda: len(self.asked._waiting) == count - sum(map(len, self.batches)))
+            finally:
+                self.gate.set()
+            return sorted(answer.result(10) for answer in answers)
+
+
+def test_those_who_wait_go_together_and_nobody_asks_for_nothing() -> None:
+    gated = Gated(most=16)
+    assert gated.ask_all(10) == list(range(10))
+    assert all(gated.batches)
+    assert len(gated.batches) == gated.turns + 1
 
 
 def test_no_batch_is_larger_than_the_most() -> None:
-    gate, batches = threading.Event(), []  # type: ignore[var-annotated]
-
-    def do(numbers: list[int]) -> list[int]:
-        batches.append(numbers)
-        gate.wait(10)
-        return numbers
-
-    asked = Together(do, most=2)
-    with ThreadPoolExecutor(9) as threads:
-        answers = [threads.submit(asked.ask, n) for n in range(9)]
-        until(lambda: len(batches) == 3)
-        gate.set()
-        assert sorted(a.result(10) for a in answers) == list(range(9))
-    assert max(map(len, batches)) == 2
+    gated = Gated(most=2)
+    assert gated.ask_all(9) == list(range(9))
+    assert max(map(len, gated.batches)) == 2
 
 
 def test_an_error_reaches_everybody_of_its_batch_and_the_next_goes_on() -> None:

@@ -103,6 +103,7 @@ def test_a_crash_of_postgres_cuts_off_nobody_for_good(fleet: Fleet, storm: Calla
     assert nobody_died(fleet)
     assert under.load.refused > 0
     assert called_lost_though_alive(fleet) == []
+    assert [said for unit in fleet.units.values() for said in unit.surprises()] == []
 
 
 def beats_missed(fleet: Fleet) -> int:

@@ -6,7 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from app.dashboard import FRAGMENTS
-from tests.app.dashboard.aside import claimed, submitted
+from tests.app.dashboard.aside import claimed, lifecycle, submitted
 from tests.app.dashboard.visiting import Visitor
 
 PATHS = [path for path, _ in FRAGMENTS if "<" not in path]
@@ -70,3 +70,22 @@ def test_no_fragment_carries_a_token(admin: Visitor) -> None:
     submitted(submitted_by=admin.user_id)
 
     assert [path for path in PATHS if "csrf" in admin.get(path).text] == []
+
+
+@pytest.mark.parametrize("part", ["status", "outcome"])
+def test_an_unchanged_job_is_a_304_for_a_glance_at_its_row(
+    admin: Visitor, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    taken = claimed(submitted_by=admin.user_id)
+    path = f"/ui/jobs/{taken.job_id}/{part}"
+    tag = admin.get(path).headers["ETag"]
+
+    def drawn(*_: object, **__: object) -> str:
+        raise AssertionError("it was drawn")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.dashboard.htmx.render_template", drawn)
+        assert admin.get(path, **{"If-None-Match": tag}).status_code == 304
+    lifecycle.cancel(taken.job_id)
+
+    assert admin.get(path, **{"If-None-Match": tag}).status_code == 200

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.db import db
 from app.errors import NotFound, PermanentError
 from app.jobs import artifacts, lifecycle
 from app.jobs.artifacts import LONGEST_NAME, Store, plain_name
@@ -84,3 +85,15 @@ class TestKeeping:
     def test_an_unknown_artifact_is_not_found(self) -> None:
         with pytest.raises(NotFound):
             artifacts.get(lifecycle.new_id())
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_a_shared_disk_the_bytes_lie_in_postgres() -> None:
+    store = Store("postgres:")
+    with db.quick():
+        row = store.keep("0190-x", 1, "x.bin", b"\x00\xff", None)
+        with store.open(row["location"]) as file:
+            assert file.read() == b"\x00\xff"
+        store.remove_job("0190-x")
+        with pytest.raises(NotFound, match="gone"):
+            store.open(row["location"])

@@ -83,6 +83,19 @@ def test_saying_the_same_settle_again_after_a_lost_answer_is_no_error(
 
 
 @settles
+def test_another_outcome_after_the_job_was_handed_back_is_refused(settle: Callable[[Claim], None]) -> None:
+    claim = acting.claimed()
+    lifecycle.release(claim)
+    before = _everything(claim.job_id)
+    if settle is lifecycle.release:
+        settle(claim)
+    else:
+        with pytest.raises(LostLease):
+            settle(claim)
+    assert _everything(claim.job_id) == before
+
+
+@settles
 def test_an_expired_lease_settles_as_long_as_nobody_took_it(settle: Callable[[Claim], None]) -> None:
     claim = acting.claimed()
     acting.expire(claim)
