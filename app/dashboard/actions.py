@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from flask import g
@@ -14,7 +13,7 @@ from app.accounts.permissions import may
 from app.dashboard.session import asking
 from app.db import Row
 from app.errors import Conflict, NotFound
-from app.jobs import dead_letters, intake, lifecycle, queries
+from app.jobs import intake, lifecycle, queries
 from app.jobs.states import FINAL
 
 
@@ -52,15 +51,8 @@ def submit(agent_id: str, parameters: dict[str, Any], **how: Any) -> str:
 
 
 def again(job_id: str) -> str:
-    """Send a finished job in again as it was; answers the new job's id.
-
-    Its dead letter, if it has one, counts as dealt with.
-    """
-    by = asking().user_id
-    new_id = str(intake.again(job_id, by=by)["job_id"])
-    with suppress(NotFound, Conflict):  # it did not fail, or somebody dealt with it before
-        letter = dead_letters.get(job_id)
-        dead_letters.mark_resubmitted(letter["dlq_id"], new_job_id=new_id, by=by)
+    """Send a finished job in again as it was; answers the new job's id."""
+    new_id = str(intake.again(job_id, by=asking().user_id)["job_id"])
     noted("job.retried", job_id, new_job_id=new_id)
     return new_id
 

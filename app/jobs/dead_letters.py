@@ -136,6 +136,17 @@ def open_in_group(group_key: str, limit: int = 1000) -> list[str]:
     return [r["dlq_id"] for r in rows]
 
 
+def settle_by_job(job_id: str, *, new_job_id: str, by: str) -> None:
+    """Count a failed job's letter as dealt with because the job was run again; silent if it was already."""
+    db.run(
+        """UPDATE dead_letters SET resubmitted = true, resubmitted_at = clock_timestamp(), resubmitted_by = %(by)s,
+                  new_job_id = %(new)s WHERE job_id = %(job)s AND NOT resubmitted""",
+        job=job_id,
+        new=new_job_id,
+        by=by,
+    )
+
+
 def mark_resubmitted(dlq_id: str, *, new_job_id: str, by: str, force: bool = False) -> Row:
     """Write down that this letter was sent in again; the second time is a Conflict unless `force`."""
     row = db.row(

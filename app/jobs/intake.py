@@ -12,7 +12,7 @@ from app.db import Row
 from app.errors import Conflict, Invalid
 from app.jobs import dead_letters, lifecycle, queries
 from app.jobs.lifecycle import Order
-from app.jobs.states import FINAL, PRIORITIES, Priority
+from app.jobs.states import FINAL, PRIORITIES, Priority, Status
 
 LONGEST_TIMEOUT = 86_400
 STRATEGIES = ("exponential", "linear", "fixed")
@@ -89,14 +89,17 @@ def again(
 ) -> Row:
     """Run a finished job once more, as a new job that names it; a waiting or running one is a Conflict.
 
-    `parameters` replace the old ones as a whole; None keeps them. The new job gets the checkpoints of the old.
+    `parameters` replace the old ones as a whole; None keeps them. Its dead letter, if it has one, counts as dealt with.
     """
     old = queries.get(job_id, full=True)
     if old["status"] not in FINAL:
         raise Conflict(f"the job is {old['status']}; only finished jobs are run again", allowed=["cancel"])
-    return lifecycle.submit(
+    new = lifecycle.submit(
         order(_like(old, by, priority, old["parameters"] if parameters is None else parameters))
     )
+    if old["status"] == Status.FAILED:
+        dead_letters.settle_by_job(job_id, new_job_id=new["job_id"], by=by)
+    return new
 
 
 def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], **other: Any) -> Wish:

@@ -190,7 +190,7 @@
     j: () => move(1), k: () => move(-1), J: () => { extend(1); }, K: () => { extend(-1); },
     x: () => { const box = current() && $("input[name=id]", current()); if (box) { box.checked = !box.checked; selection(); } },
     Enter: () => current() && $("a", current())?.click(),
-    r: () => press("retry"), c: () => press("cancel"), e: () => press("explain"), a: () => press("approve"),
+    r: () => press("retry"), c: () => press("cancel"),
     t: () => press("theme"), R: () => window.poller.refresh(), p: () => window.poller.pause(!shown.paused),
     ".": () => { const menu = $("#link"); if (menu) { menu.open = true; $("button", menu)?.focus(); } },
     Escape: () => {

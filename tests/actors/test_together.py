@@ -43,7 +43,7 @@ class Gated:
         with ThreadPoolExecutor(count) as threads:
             answers = [threads.submit(self.asked.ask, n) for n in range(count)]
             try:
-                until(lambda: len(self.batches) == self.turns)
+                until(lambda: len(self.batches) == self.turns or sum(map(len, self.batches)) == count)
                 until(lambda: len(self.asked._waiting) == count - sum(map(len, self.batches)))
             finally:
                 self.gate.set()
@@ -54,7 +54,7 @@ def test_those_who_wait_go_together_and_nobody_asks_for_nothing() -> None:
     gated = Gated(most=16)
     assert gated.ask_all(10) == list(range(10))
     assert all(gated.batches)
-    assert len(gated.batches) == gated.turns + 1
+    assert len(gated.batches) <= gated.turns + 1
 
 
 def test_no_batch_is_larger_than_the_most() -> None:

@@ -167,3 +167,14 @@ class TestResubmit:
         assert db.value("SELECT count(*) FROM jobs") == 2
         intake.resubmit(dlq_id, by="root", force=True)
         assert db.value("SELECT count(*) FROM jobs") == 3
+
+
+@pytest.mark.usefixtures("quick")
+def test_running_a_failed_job_again_deals_with_its_letter() -> None:
+    with db.quick():
+        claim = acting.claimed()
+        lifecycle.fail(claim, PermanentError("no"), Reason.PERMANENT)
+        new = intake.again(claim.job_id, by="eve@example.com")
+
+        letter = dead_letters.get(claim.job_id)
+    assert (letter["resubmitted"], letter["new_job_id"]) == (True, new["job_id"])
