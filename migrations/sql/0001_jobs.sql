@@ -76,9 +76,10 @@ CREATE TRIGGER jobs_final BEFORE UPDATE ON jobs FOR EACH ROW
 -- (ix_jobs_lane), so that a full lane with 10,000 jobs is one row to look past, not 10,000; lanes with work
 -- are found by hopping over the index, so idle limited agents cost nothing either. A slot and a token are
 -- rows taken here, in the claiming transaction: limits are exact under any race.
--- A lost claim is only a rerun, so this commit need not wait for the disk.
+-- A lost claim is only a rerun, so this commit need not wait for the disk. The plans are kept: left to itself the
+-- planner thinks each array of pools worth a plan of its own, and planning cost more than everything else together.
 CREATE FUNCTION jobs_claim(p_worker text, p_pools text[], p_limit integer, p_lease interval)
-RETURNS SETOF jobs LANGUAGE plpgsql AS $$
+RETURNS SETOF jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_pools text[];
     v_lanes text[];
