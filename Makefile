@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check bench format install install-tests
+.PHONY: help run test check bench bench-http bench-drain format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,8 +31,13 @@ check: install-tests ## lint, format, types, import rules, audit, tests
 	@.ci/audit
 	$(PYTEST)
 
-bench: install-tests ## measure: jobs drained a second, latencies of the API (docs/performance.md)
-	@$(PYTHON) -m tests.bench
+bench: bench-http bench-drain ## measure latency, throughput and claim cost; on a quiet machine, a few minutes
+
+bench-http: install-tests ## latency over HTTP under load, claims and lists over 100,000 waiting jobs
+	@$(PYTHON) -m tests.bench.http
+
+bench-drain: install-tests ## jobs a second beside raw Dramatiq
+	@$(PYTHON) -m tests.bench.drain
 
 format: install-tests ## put the code into its form
 	$(PYTHON) -m ruff format .

@@ -29,7 +29,7 @@ class Together(Generic[Question, Answer]):
     def __init__(self, do: Callable[[list[Question]], list[Answer]], most: int = 16) -> None:
         """At most `most` questions go into one `do`."""
         self._do, self._most = do, most
-        self._lock, self._turn = threading.Lock(), threading.Semaphore(1)
+        self._lock, self._turn = threading.Lock(), threading.Lock()
         self._waiting: list[_Waiting[Question, Answer]] = []
 
     def ask(self, question: Question) -> Answer:

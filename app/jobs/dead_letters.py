@@ -96,7 +96,9 @@ def _filters(
 def get(dlq_or_job_id: str) -> Row:
     """One dead letter with parameters and stack trace, by its own id or by its job's (C26)."""
     found = db.row(
-        f"""SELECT {COLUMNS}, parameters, options, stack_trace FROM dead_letters
+        f"""SELECT {COLUMNS}, parameters, options, stack_trace,
+                   (SELECT j.max_retries FROM jobs j WHERE j.job_id = dead_letters.job_id) AS max_retries
+            FROM dead_letters
             WHERE dlq_id = %(id)s::uuid OR job_id = %(id)s::uuid""",
         id=dlq_or_job_id,
     )

@@ -111,6 +111,7 @@ def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], *
         priority=priority or Priority(old["priority_rank"]).word,
         task_name=old["task_name"],
         tags=tuple(old.get("tags") or ()),
+        max_retries=old["max_retries"],
         timeout=other.get("timeout", options.pop("timeout", None)),
         retry_strategy=options.pop("retry_strategy", None),
         run_at=other.get("run_at"),
