@@ -96,15 +96,19 @@ def _filters(
 def get(dlq_or_job_id: str) -> Row:
     """One dead letter with parameters and stack trace, by its own id or by its job's (C26)."""
     found = db.row(
-        f"""SELECT {COLUMNS}, parameters, options, stack_trace,
-                   (SELECT j.max_retries FROM jobs j WHERE j.job_id = dead_letters.job_id) AS max_retries
-            FROM dead_letters
+        f"""SELECT {COLUMNS}, parameters, options, stack_trace FROM dead_letters
             WHERE dlq_id = %(id)s::uuid OR job_id = %(id)s::uuid""",
         id=dlq_or_job_id,
     )
     if found is None:
         raise NotFound(f"there is no dead letter {dlq_or_job_id}")
     return found
+
+
+def retry_limit(job_id: str) -> int | None:
+    """How often the failed job might be retried; None when its row is gone."""
+    limit: int | None = db.value("SELECT max_retries FROM jobs WHERE job_id = %(job)s", job=job_id)
+    return limit
 
 
 def groups(window: timedelta | None = None, *, open_only: bool = True, limit: int = 100) -> list[Row]:

@@ -135,6 +135,7 @@ def resubmit(
     again. A second time is a Conflict unless `force`.
     """
     letter = dead_letters.get(dlq_id)
+    letter["max_retries"] = dead_letters.retry_limit(letter["job_id"])
     agent = registry.demand(letter["agent_id"])
     changes = dict(override_parameters or {})
     own = agent.schema.get("properties", {})
