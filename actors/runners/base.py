@@ -6,7 +6,7 @@ real implementation batches it (actors/attempt.py); tests use `RecordingContext`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,10 +104,3 @@ class Health:
 
     status: str = "ready"
     reason: str | None = None
-
-
-@dataclass
-class Usage:
-    """What an attempt used so far, by name of the unit."""
-
-    amounts: dict[str, float] = field(default_factory=dict)
