@@ -6,19 +6,18 @@ list functions no test reaches → suggested_tests.py, report.md, junit.xml, cov
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.builtin import commands, places, scanners, sources, suites
+from actors.builtin import commands, python_modules, scanners, suites
 from actors.builtin.findings import cell, code, plural, shortened
-from actors.builtin.python_outline import Outline, Piece, imports, outline
-from actors.builtin.sources import FOREIGN, Source
+from actors.builtin.python_modules import dotted
+from actors.builtin.python_outline import Outline, Piece, imports
+from actors.builtin.sources import Source
 from actors.builtin.suites import LISTED, Suite
 from actors.builtin.test_orchestrator import told_problems
 from actors.runners.base import JSON, Context, Health, Work
 
-MOST_FILES_SEARCHED = 50_000
 MOST_HINTS = 6
 
 
@@ -43,16 +42,13 @@ class Gap:
 
 def run(work: Work, context: Context) -> JSON:
     """Run the tests of `module`; the job completes with `passed: false` if one fails or there are none."""
-    context.stage("prepare", "Looking for the module")
-    context.progress(2, "Looking for the module")
-    file, project, allowed = _found(work)
-    source = sources.take(project, context, parameter="module", allowed=allowed)
-    path = file.relative_to(project).as_posix()
-    read = _outline(source, path)
+    module = python_modules.take(work, context)
+    source, path = module.source, module.path
+    read = python_modules.outlined(source, path)
     tests = _tests_of(source, path)
     suite = _run_tests(source, path, tests, context, plugins=suites.plugins_wanted(work.config))
     context.stage("report", "Looking for what is untested")
-    gaps = _gaps(read, suite, path)
+    gaps = gaps_of(read, suite, path)
     least = work.parameters.get("min_coverage", 0)
     result = _result(path, tests=tests, suite=suite, gaps=gaps, read=read, least=least)
     _keep(result, suite, gaps, path, context)
@@ -65,49 +61,9 @@ def health() -> Health:
     return commands.health(modules=("pytest", "pytest_cov"))
 
 
-def _found(work: Work) -> tuple[Path, Path, list[Path]]:
-    """The module's file, its project, and the roots. Looks inside `path`, without it in all execute roots."""
-    allowed = places.roots(work, places.EXECUTE)
-    where = [places.executable(work, "path")] if work.parameters.get("path") else allowed
-    module = str(work.parameters["module"])
-    matches = sorted({match for folder in where for match in _files_called(module, folder)})
-    if not matches:
-        places.refuse(
-            "module", f"There is no Python module `{module}` in {', '.join(f'`{root}`' for root in where)}."
-        )
-    if len(matches) > 1:
-        listed = ", ".join(f"`{match}`" for match in matches[:5])
-        places.refuse(
-            "module", f"`{module}` could be {listed}; say which with `path` or a longer module name."
-        )
-    return matches[0], places.project_of(matches[0], allowed), allowed
-
-
-def _files_called(module: str, folder: Path) -> list[Path]:
-    """Files below `folder` that `a.b`, `a/b.py` or `b` may mean. Links are not followed."""
-    wanted = module.removesuffix(".py").replace(".", "/").strip("/")
-    endings = (f"/{wanted}.py", f"/{wanted}/__init__.py")
-    matches: list[Path] = []
-    searched = 0
-    for walked, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in FOREIGN]
-        searched += len(names)
-        if searched > MOST_FILES_SEARCHED:
-            places.refuse("path", f"`{folder}` is too large to search; give the project's folder as `path`.")
-        matches += [Path(walked, name) for name in names if f"{walked}/{name}".endswith(endings)]
-    return [match for match in matches if match.is_file() and not match.is_symlink()]
-
-
-def _outline(source: Source, path: str) -> Outline:
-    try:
-        return outline((source.root / path).read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError, RecursionError, FileNotFoundError) as error:
-        return places.refuse("module", f"`{path}` is not readable as Python: {error}")
-
-
 def _tests_of(source: Source, path: str) -> list[str]:
     """Test files that are named after the module or import it."""
-    stem = _dotted(path).rsplit(".", 1)[-1]
+    stem = dotted(path).rsplit(".", 1)[-1]
     return [file for file in source.python if _is_test_file(file) and _is_about(source, file, stem, path)]
 
 
@@ -123,24 +79,20 @@ def _is_about(source: Source, file: str, stem: str, path: str) -> bool:
         imported = imports((source.root / file).read_text(encoding="utf-8"))
     except (SyntaxError, ValueError, RecursionError):
         return False
-    dotted = _dotted(path)
-    return any(dotted == name or dotted.endswith("." + name) for name in imported)
-
-
-def _dotted(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+    own = dotted(path)
+    return any(own == name or own.endswith("." + name) for name in imported)
 
 
 def _run_tests(source: Source, path: str, tests: list[str], context: Context, *, plugins: bool) -> Suite:
     if not tests:
-        context.log(f"No test imports {_dotted(path)}.", level="warning")
+        context.log(f"No test imports {dotted(path)}.", level="warning")
         return Suite()
     context.stage("collect", f"Collecting tests in {plural(len(tests), 'file')}")
     context.progress(10, f"Collecting tests in {plural(len(tests), 'file')}")
     return suites.run_suite(source.root, context, paths=tests, measure=path, plugins=plugins)
 
 
-def _gaps(read: Outline, suite: Suite, path: str) -> list[Gap]:
+def gaps_of(read: Outline, suite: Suite, path: str) -> list[Gap]:
     """Functions below full coverage, least covered first; without coverage data every function."""
     measured = suite.coverage["files"][path] if suite.coverage and path in suite.coverage["files"] else None
     if measured is None:
@@ -162,12 +114,12 @@ def _result(
     percent = suite.coverage_percent
     enough = not least or (percent is not None and percent >= least)
     untested = sum(gap.percent == 0 for gap in gaps)
-    said = suite.sentence(_dotted(path)) if tests else f"No test imports {_dotted(path)}."
+    said = suite.sentence(dotted(path)) if tests else f"No test imports {dotted(path)}."
     summary = f"{said} {untested} of {plural(len(read.functions), 'function')} are never run by a test."
     return {
         "summary": summary + ("" if enough else f" Coverage is below the wanted {least:g} %."),
         "passed": suite.all_passed and enough,
-        "module": _dotted(path),
+        "module": dotted(path),
         "path": path,
         "test_files": tests,
         "counts": suite.counts(),
@@ -191,13 +143,13 @@ def _keep(result: JSON, suite: Suite, gaps: list[Gap], path: str, context: Conte
 
 def scaffold(path: str, gaps: list[Gap]) -> str:
     """A pytest file with one skipped test for each gap, and what to try in it as comments."""
-    purpose = f'"""Tests that {_dotted(path)} still needs: fill them in and remove the skip."""'
+    purpose = f'"""Tests that {dotted(path)} still needs: fill them in and remove the skip."""'
     lines = [purpose, "", "import pytest", ""]
     for gap in gaps:
         name = gap.piece.name.replace(".", "_").strip("_").lower()
         lines += ["", '@pytest.mark.skip(reason="to be written")', f"def test_{name}():"]
         lines += [f"    # {hint}" for hint in _hints(gap)]
-        lines += [f"    from {_dotted(path)} import {gap.piece.name.split('.')[0]}  # noqa: F401", ""]
+        lines += [f"    from {dotted(path)} import {gap.piece.name.split('.')[0]}  # noqa: F401", ""]
     return "\n".join(lines)
 
 
@@ -205,13 +157,13 @@ def _hints(gap: Gap) -> list[str]:
     piece = gap.piece
     hints = [piece.signature]
     hints += [piece.doc] if piece.doc else []
-    hints += [f"never run: line {_ranges(gap.missing_lines)}"] if gap.missing_lines else []
+    hints += [f"never run: line {ranges(gap.missing_lines)}"] if gap.missing_lines else []
     hints += [f"raises {name}: make it" for name in piece.raises]
     hints += [f"both sides of: {condition}" for condition in piece.decisions]
     return [" ".join(hint.split())[:150] for hint in hints[: MOST_HINTS + 2]]
 
 
-def _ranges(lines: tuple[int, ...]) -> str:
+def ranges(lines: tuple[int, ...]) -> str:
     """`3-5, 8` for 3, 4, 5, 8."""
     spans: list[list[int]] = []
     for line in lines:
@@ -232,7 +184,7 @@ def _report(result: JSON, suite: Suite, gaps: list[Gap]) -> list[str]:
     if gaps:
         lines += ["## Untested", "", "| Function | Covered | Lines never run |", "|---|---|---|"]
         lines += [
-            f"| {code(gap.piece.name)} | {gap.percent} % | {_ranges(gap.missing_lines) or 'all'} |"
+            f"| {code(gap.piece.name)} | {gap.percent} % | {ranges(gap.missing_lines) or 'all'} |"
             for gap in gaps[:60]
         ]
         lines += ["", "`suggested_tests.py` has a skipped test for each of them to start from."]

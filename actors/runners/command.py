@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.box import Ending, run_boxed
@@ -20,6 +21,8 @@ from actors.runners.environment import asked_for, environment, search_path
 from actors.runners.order import Limits, find_program
 from actors.runners.output import clean_block, last_json_object
 from app.errors import PermanentError, TemporaryError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)(?:\.([^{}\s]+))?\s*\}\}")
 PARSES = ("auto", "json", "text")
@@ -31,7 +34,7 @@ class CommandRunner:
 
     `config`: argv, env, secrets (environment.py), stdin (`none`, `json`: the parameters), parse
     (`auto`, `json`, `text`), ok_exit_codes ([0]), permanent_exit_codes ([]), max_output_mb, install
-    (how to install the program, for people).
+    (how to install the program, for people), own_path (the program is Callboard's: PYTHONPATH leads to it).
     """
 
     name = "command"
@@ -45,7 +48,7 @@ class CommandRunner:
                 argv_for(work, context),
                 context=context,
                 cwd=context.workspace,
-                env=environment(work, context.workspace),
+                env=environment(work, context.workspace) | own_path(config),
                 limits=limits_of(work),
                 stdin=stdin_for(work),
             )
@@ -90,10 +93,11 @@ def argv_for(work: Work, context: Context) -> list[str]:
         "workspace": lambda _: str(context.workspace),
         "job_id": lambda _: work.job_id,
     }
-    return [_filled(element, values, "--" in template[:at]) for at, element in enumerate(template)]
+    return [filled(element, values, "--" in template[:at]) for at, element in enumerate(template)]
 
 
-def _filled(element: str, values: Mapping[str, Callable[[str], str]], after_dashes: bool) -> str:
+def filled(element: str, values: Mapping[str, Callable[[str], str]], after_dashes: bool) -> str:
+    """One element of a template with its placeholder replaced by what `values` has for it."""
     match = PLACEHOLDER.fullmatch(element)
     if match is None:
         return element
@@ -121,6 +125,11 @@ def parameter(parameters: JSON, name: str) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else _json(value)
+
+
+def own_path(config: JSON) -> dict[str, str]:
+    """Where Python finds Callboard itself, for programs that are part of it."""
+    return {"PYTHONPATH": str(ROOT)} if config.get("own_path") else {}
 
 
 def limits_of(work: Work) -> Limits:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import ImageFont
 from PIL.ImageFont import FreeTypeFont
 
-_ELSEWHERE = (
+FOLDERS = (
     "/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "/System/Library/Fonts", "C:/Windows/Fonts",
 )  # fmt: skip
 _LIKELY = ("NotoSans-Regular", "NotoSansCJK-Regular", "NotoSansArabic-Regular", "NotoSansHebrew-Regular", "DejaVuSans",
@@ -87,7 +87,7 @@ def _font(face: str | None, size: int) -> FreeTypeFont:
 def _fonts_here() -> tuple[str, ...]:
     """Files of likely fonts on this machine, in the order of preference."""
     files: list[Path] = []
-    for folder in map(Path, _ELSEWHERE):
+    for folder in map(Path, FOLDERS):
         if folder.is_dir():
             files += [file for file in folder.rglob("*") if file.suffix.lower() in (".ttf", ".otf", ".ttc")]
     ranked = sorted(files, key=lambda file: (file.name, str(file)))
