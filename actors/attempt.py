@@ -10,14 +10,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from actors.desk import Desk
+from actors.purse import Purse
+from actors.runners.base import ProviderDesk
+from actors.watchdog import Watchdog
 from app import clock
-from app.db import db
-from app.errors import AttemptTimeout, Cancelled, Released
+from app.budgets.usage import Usage
+from app.db import db, dumps
+from app.errors import AttemptTimeout, Cancelled, PermanentError, Released, Stalled, StoppedByBudget
 from app.jobs import artifacts
 from app.jobs.claims import Claim
 from app.jobs.timeline import Line, Report
 
+NEWS = ("progress", "stage", "current_step", "process_id", "usage", "checkpoint", "pins", "watchdog")
+LONGEST_ARGUMENT, MOST_ARGUMENTS = 2_000, 8_000
+"""Characters of one argument, and of all of a call, that the story keeps."""
 LEVELS = ("debug", "info", "warning", "error")
+# What Callboard itself says of an attempt: it moves no clock, and no agent talks so much that it is not kept.
+OUR_WORDS = ("budget", "watchdog")
 
 
 class Attempt:
@@ -45,12 +55,17 @@ class Attempt:
         self.lost = False
         """The lease is gone: stop, and write nothing."""
         self.releasing = False
-        self.amounts: dict[str, float] = {}
+        self.amounts: dict[str, Any] = {}
+        self.pins: dict[str, str] = {}
         self._lock = threading.Lock()
         self._news: dict[str, Any] = {}
         self._lines: list[Line] = []
-        self._said = 0
+        self._said = {"log": 0, "story": 0}
         self._kept = dict(claim.checkpoint)
+        self.purse: Purse | None = None
+        self.watchdog: Watchdog | None = None
+        self.desk: Desk | None = None
+        self.partial_result: dict[str, Any] | None = None
 
     # -- what agents call
 
@@ -66,6 +81,7 @@ class Attempt:
     def progress(self, percent: float, step: str | None = None) -> None:
         """Say how far the work is; values outside 0-100 are brought inside."""
         whole = max(0, min(100, int(percent)))
+        self._moved(step)
         with self._lock:
             self._news["progress"] = whole
             if step is not None:
@@ -78,8 +94,60 @@ class Attempt:
             self._news["current_step"] = step or name
         self._say("stage", step or name, "info", "agent", {"stage": name})
 
+    def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
+        """Add an entry to the job's story."""
+        source = kind if kind in OUR_WORDS else "agent"
+        self._say(kind[:40], message, level if level in LEVELS else "info", source, data or None)
+
+    def tool_started(
+        self, call_id: str, name: str, arguments: dict[str, Any] | str, summary: str = ""
+    ) -> None:
+        """A tool call is in flight."""
+        data = {"call_id": call_id, "name": name, "arguments": brief(arguments)}
+        self._say("tool", f"{name} {summary}".strip(), "info", "tool", data)
+        if self.watchdog:
+            self.watchdog.tool_started(call_id, name, arguments, summary)
+
+    def tool_ended(self, call_id: str, *, ok: bool = True, summary: str = "") -> None:
+        """A tool call is over."""
+        if self.watchdog:
+            self.watchdog.tool_ended(call_id)
+        data = {"call_id": call_id, "ok": ok}
+        self._say(
+            "tool_result", summary or ("done" if ok else "failed"), "info" if ok else "warning", "tool", data
+        )
+
+    def meter(self, usage: Usage) -> None:
+        """Say what one model call used until now."""
+        if self.watchdog:
+            self.watchdog.metered(usage)
+        if self.purse:
+            totals = self.purse.meter(usage)
+            with self._lock:
+                self.amounts |= totals
+                self._news["usage"] = dict(self.amounts)
+
+    def pin(self, **ran_with: str) -> None:
+        """Keep with the attempt what it runs with."""
+        with self._lock:
+            self.pins |= ran_with
+            self._news["pins"] = dict(self.pins)
+
+    def partial(self, result: dict[str, Any]) -> None:
+        """The result so far."""
+        self._moved()
+        self.partial_result = result
+
+    @property
+    def providers(self) -> ProviderDesk:
+        """Where models are asked for."""
+        if self.desk is None:
+            raise PermanentError("this agent has no access to providers")
+        return self.desk
+
     def usage(self, **amounts: float) -> None:
         """Add to what the attempt used."""
+        self._moved()
         with self._lock:
             for name, amount in amounts.items():
                 self.amounts[name] = self.amounts.get(name, 0) + amount
@@ -95,6 +163,8 @@ class Attempt:
 
     def checkpoint(self, state: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep `state` for a later attempt, or answer what was kept."""
+        if state is not None:
+            self._moved()
         with self._lock:
             if state is not None:
                 self._kept = dict(state)
@@ -109,6 +179,10 @@ class Attempt:
             raise Released
         if self.remaining_seconds <= 0:
             raise AttemptTimeout(f"the time limit of {self.deadline - self.started:g} s is over")
+        if self.purse and self.purse.exhausted:
+            raise StoppedByBudget(self.purse.exhausted)
+        if self.watchdog and self.watchdog.stop:
+            raise Stalled(self.watchdog.stop)
 
     def process_started(self, pid: int) -> None:
         """Record the process id of a child."""
@@ -143,10 +217,7 @@ class Attempt:
     def put_back(self, report: Report) -> None:
         """Keep a report that could not be written, for the next time; newer news win."""
         with self._lock:
-            said = {
-                k: getattr(report, k)
-                for k in ("progress", "stage", "current_step", "process_id", "usage", "checkpoint")
-            }
+            said = {k: getattr(report, k) for k in NEWS}
             self._news = {k: v for k, v in said.items() if v is not None} | self._news
             self._lines = report.lines + self._lines
 
@@ -154,24 +225,66 @@ class Attempt:
         """Once, when the soft limit has passed, tell the log (RUN-16)."""
         if time.monotonic() > self.soft_deadline:
             self.soft_deadline = float("inf")
-            self.log("the soft time limit has passed: wrap up", level="warning", source="worker")
+            words = "the soft time limit has passed: wrap up"
+            self._say("log", words, "warning", "worker", None, moves=False)
+
+    def look(self) -> None:
+        """Each second, from the heartbeat: write the ledger, and see whether the work still moves."""
+        self.warn_when_late()
+        if self.purse:
+            self.purse.look()
+        if self.desk:
+            self.desk.look()
+        if self.watchdog and (news := self.watchdog.look()):
+            with self._lock:
+                self._news["watchdog"] = news.as_json()
+            self._say("watchdog", news.message, news.level, "watchdog", news.as_json())
 
     def close(self) -> None:
-        """Remove the workspace, if one was made."""
+        """Settle the purse and remove the workspace, if one was made."""
+        if self.purse:
+            self.purse.close()
         if "workspace" in self.__dict__:
             shutil.rmtree(self.workspace, ignore_errors=True)
 
-    def _say(self, kind: str, message: str, level: str, source: str, data: dict[str, Any] | None) -> None:
+    def _moved(self, what: str | None = None) -> None:
+        if self.watchdog:
+            self.watchdog.moved(what)
+
+    def _say(
+        self,
+        kind: str,
+        message: str,
+        level: str,
+        source: str,
+        data: dict[str, Any] | None,
+        *,
+        moves: bool = True,
+    ) -> None:
+        if moves and kind not in OUR_WORDS:
+            self._moved(message)
         with self._lock:
-            self._said += 1
-            if self._said > self.max_lines:
-                return
-            if self._said == self.max_lines:
-                message, level, data = (
-                    f"more than {self.max_lines} lines: the rest is not kept",
-                    "warning",
-                    None,
-                )
+            if kind not in OUR_WORDS:
+                # The log and the story have room of their own: a talkative log must not hide what was done.
+                group = "log" if kind == "log" else "story"
+                self._said[group] += 1
+                if self._said[group] > self.max_lines:
+                    return
+                if self._said[group] == self.max_lines:
+                    message = f"more than {self.max_lines} lines: the rest is not kept"
+                    level, data = "warning", None
             self._lines.append(
                 Line(at=clock.now(), kind=kind, level=level, source=source, message=message, data=data)
             )
+
+
+def brief(arguments: dict[str, Any] | str) -> dict[str, Any] | str:
+    """A tool's arguments as the story keeps them: long texts are cut, and say so; the transcript has them whole."""
+    if isinstance(arguments, str):
+        return _cut(arguments)
+    short = {name: _cut(value) if isinstance(value, str) else value for name, value in arguments.items()}
+    return short if len(told := dumps(short)) <= MOST_ARGUMENTS else _cut(told)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_ARGUMENT else f"{text[:LONGEST_ARGUMENT]}… ({len(text):,} characters)"

@@ -10,18 +10,24 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from actors.attempt import Attempt
+from actors.desk import Desk
 from actors.post import Post
+from actors.purse import Purse
 from actors.runners import get as runner_named
 from actors.runners.base import Work
+from actors.watchdog import watchdog_for
+from app.agents import registry
 from app.agents.definition import Definition
 from app.db import AWAY, db, dumps
-from app.errors import Cancelled, JobError, LostLease, PermanentError, Released, TemporaryError
+from app.errors import Cancelled, Held, JobError, LostLease, PermanentError, Released, TemporaryError
 from app.jobs import lifecycle, timeline
 from app.jobs.claims import Claim
 from app.jobs.lifecycle import Success
+from app.jobs.states import Reason
 from app.observe import logs
 
 log = logs.get("execute")
@@ -31,6 +37,7 @@ Found = TypeVar("Found")
 # Pauses between tries to settle while Postgres is away.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 LARGEST_RESULT = 1_000_000
+USES_PROVIDERS = ("llm", "pipeline")
 
 
 class AttemptFailed(Exception):
@@ -41,6 +48,7 @@ class AttemptFailed(Exception):
     ) -> None:
         """`definition` is None if not even that could be read; `settled` tells the next hook to leave it alone."""
         super().__init__(error.message)
+        self.partial: dict[str, Any] | None = None
         self.post, self.claim, self.definition, self.error, self.trace = post, claim, definition, error, trace
         self.settled = False
 
@@ -70,8 +78,9 @@ def run_next(post: Post) -> bool:
                  outcome=ending.word, seconds=round(time.monotonic() - began, 3))  # fmt: skip
     except LostLease:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
-    except AttemptFailed:
+    except AttemptFailed as failed:
         if attempt:
+            failed.partial = attempt.partial_result
             _write_news(attempt)
         raise
     finally:
@@ -106,20 +115,25 @@ def _open(post: Post, claim: Claim, definition: Definition) -> Attempt:
         max_lines=s.max_log_lines,
         drain=post.draining,
     )
+    attempt.watchdog = watchdog_for(definition)
+    attempt.desk = Desk(post, claim) if definition.ours.runner in USES_PROVIDERS else None
     post.enter(attempt)
     return attempt
 
 
 def time_limit(most: int, command_default: int, claim: Claim, definition: Definition) -> float:
     """Seconds an attempt may take: the job's wish, else the agent's, else the runner's; never over the hard limit."""
-    own = definition.ours.timeout or (command_default if definition.ours.runner == "command" else most)
+    own = definition.ours.timeout or (
+        command_default if definition.ours.runner in ("command", "cli") else most
+    )
     return float(min(most, claim.options.get("timeout") or own))
 
 
 def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     claim = attempt.claim
-    work = _work(post, attempt, definition)
     try:
+        attempt.purse = Purse.open(post, claim, definition, attempt.event)
+        work = _work(post, attempt, definition)
         result = runner_named(definition.ours.runner).run(work, attempt)
         _demand_result(result)
         return Ending(
@@ -131,6 +145,8 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         return Ending(quickly(lambda: lifecycle.stop(claim)), "cancelled")
     except Released:
         return Ending(quickly(lambda: lifecycle.release(claim)), "released")
+    except Held as held:
+        return Ending(quickly(partial(_hold, claim, held)), "held")
     except JobError as error:
         trace = str(error.details.get("traceback") or traceback.format_exc())
         raise AttemptFailed(post, claim, definition, error, trace) from error
@@ -140,6 +156,12 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         raise AttemptFailed(post, claim, definition, failure, traceback.format_exc()) from unexpected
 
 
+def _hold(claim: Claim, held: Held) -> None:
+    if held.agent_wide:
+        registry.hold(claim.agent_id, held.reason, held.message, until=held.until, subject=held.subject)
+    lifecycle.hold(claim, Reason(held.reason), held.until, held.message)
+
+
 def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
     s, claim = post.settings, attempt.claim
     return Work(
@@ -147,9 +169,14 @@ def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
         attempt=claim.fence,
         agent_id=claim.agent_id,
         parameters=claim.parameters,
-        config=definition.runner_config
+        config={"model": definition.extra.get("model"), "tools": definition.extra.get("tools")}
+        | definition.runner_config
         | {
             "instructions": definition.instructions,
+            "description": definition.description,
+            "providers": definition.ours.providers,
+            "output_schema": definition.ours.output,
+            "budget_usd_left": attempt.purse.usd_left if attempt.purse else None,
             "workspace_roots": [str(root) for root in s.workspace_roots],
             "execute_roots": [str(root) for root in s.execute_roots],
             "http_allow_private": s.http_allow_private,

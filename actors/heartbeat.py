@@ -90,12 +90,21 @@ class Heartbeat:
         self._drain()
 
     def _tell(self, attempt: Attempt, heard: claims.Beat) -> None:
-        attempt.warn_when_late()
+        self._look(attempt)
         if not heard.held:
             # It may just have been settled by its own thread between our list and our look: harmless then.
             attempt.lost = True
         elif heard.cancel:
             attempt.cancel_asked = True
+
+    def _look(self, attempt: Attempt) -> None:
+        try:
+            attempt.look()
+        except AWAY:
+            raise
+        except Exception:
+            # As below: what one attempt's ledger is refused must not cost its neighbours the beat.
+            log.exception("look.broken", job_id=attempt.claim.job_id, attempt=attempt.claim.fence)
 
     def _write(self, attempt: Attempt) -> None:
         report = attempt.take_report()
@@ -118,7 +127,11 @@ class Heartbeat:
 
             register(post)
         if began - self._health_at > HEALTH_SECONDS:
-            checkup.note_health(post.settings.pools, http_allow_private=post.settings.http_allow_private)
+            checkup.note_health(
+                post.settings.pools,
+                http_allow_private=post.settings.http_allow_private,
+                secret=post.settings.secret,
+            )
             self._health_at = began
 
     def _drain(self) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from app.accounts import refresh
+from app.budgets import changes, limits
+from app.budgets.changes import Kept
 from app.db import db
-from app.jobs import upkeep
+from app.errors import NotFound
+from app.jobs import spending, upkeep
 from app.jobs.artifacts import Store
 from app.jobs.lifecycle import promote
 from app.observe import logs
+from app.providers import pools
 from app.settings import Settings
 
 log = logs.get("sweeps")
@@ -17,6 +23,11 @@ log = logs.get("sweeps")
 # One process sweeps at a time; the lock is the transaction's, so it also works behind a transaction pooler.
 SWEEP_LOCK = 0x0CA11B0E
 PURGE_LOCK = 0x0CA11B0F
+BUDGETS_LOCK = 0x0CA11B10
+
+# What budgets say is spent is summed anew from the ledger so often; in between it is only added to.
+RECOUNT_SECONDS = 60.0
+_recounted_at = float("-inf")
 
 
 def _alone(key: int, do: Callable[[], None]) -> bool:
@@ -52,6 +63,44 @@ def sweep(settings: Settings) -> None:
             log.info("sweep.found", lost_workers=lost, late_pools=late)
 
     _alone(SWEEP_LOCK, do)
+    mind_providers()
+    mind_budgets(settings)
+
+
+def mind_providers() -> None:
+    """Places of dead workers come free; what waits for a provider that takes calls again goes on."""
+    with db.quick():
+        pools.forget_expired()
+    with db.transaction():
+        if lifted := upkeep.lift_recovered():
+            log.info("providers.lifted", jobs=lifted)
+
+
+def mind_budgets(settings: Settings, *, recount: bool | None = None) -> None:
+    """New periods, drift, what ended attempts had reserved, and what is held or may go on; one budget at a time.
+
+    `recount`: sum anew from the ledger; None does so every RECOUNT_SECONDS.
+    """
+    global _recounted_at  # noqa: PLW0603 - a process' own clock; sweeping twice does no harm
+    if recount is None:
+        recount = time.monotonic() - _recounted_at > RECOUNT_SECONDS
+    if recount:
+        _recounted_at = time.monotonic()
+    kept = Kept(ledger_days=settings.history_retention_days, attempt_days=settings.job_retention_days)
+    _alone(BUDGETS_LOCK, _tidy)
+    with db.quick():
+        budget_ids = changes.ids()
+    for budget_id in budget_ids:
+        with suppress(NotFound), db.transaction():
+            limits.be_brief()
+            if lifted := spending.look_at(budget_id, recount=recount, kept=kept):
+                log.info("budget.lifted", budget_id=budget_id, jobs=lifted)
+
+
+def _tidy() -> None:
+    changes.cover()
+    if gone := changes.tidy():
+        log.info("budgets.tidied", reservations_and_holds=gone)
 
 
 def purge(settings: Settings) -> None:

@@ -31,6 +31,7 @@ def bare_app(settings: Settings) -> Flask:
         CALLBOARD=settings,
         SECRET_KEY=settings.signing_key,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(
             pool_size=settings.db_pool_size,
@@ -50,7 +51,9 @@ def _know_all_tables() -> None:
     import app.accounts.models
     import app.agents.models
     import app.audit
+    import app.budgets.models
     import app.jobs.models
+    import app.providers.models
     import app.workers.models  # noqa: F401
 
 

@@ -13,6 +13,7 @@ CallboardError
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -176,6 +177,40 @@ class AttemptTimeout(JobError):
 
     code = "timeout"
     error_class = "timeout"
+
+
+class StoppedByBudget(PermanentError):
+    """The job used all it may; what it had done until then is kept."""
+
+    code = "stopped_budget"
+
+
+class Stalled(TemporaryError):
+    """The job was alive and got nowhere: its watchdog stopped it."""
+
+    code = "stalled"
+
+
+class Held(Exception):
+    """The attempt cannot go on for now through no fault of its own: hand it back, burn nothing.
+
+    `reason` is `provider_open` or `budget`; `until` None means until somebody does something about it. With
+    `agent_wide` no other job of the agent is tried before that either.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        until: datetime | None = None,
+        agent_wide: bool = False,
+        subject: str = "",
+    ) -> None:
+        """`subject` names the budget or the provider that holds it."""
+        super().__init__(message)
+        self.reason, self.message, self.until = reason, message, until
+        self.agent_wide, self.subject = agent_wide, subject
 
 
 class Cancelled(Exception):

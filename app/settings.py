@@ -5,6 +5,7 @@ The README's table is compared with this class in a test; each field's descripti
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import suppress
 from functools import cached_property
@@ -14,9 +15,13 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.providers.keys import complaint
+
 ROOT = Path(__file__).resolve().parent.parent
 
 POOLS = ("marketing", "testing", "engineering", "general")
+PROVIDER_KEYS = ("hf_token", "gemini_api_key", "anthropic_api_key", "openai_api_key")
+PROVIDERS = ("ollama", "huggingface", "gemini", "anthropic", "openai")
 
 
 class Settings(BaseSettings):
@@ -162,6 +167,30 @@ class Settings(BaseSettings):
     )
     job_memory_mb: int = Field(2048, ge=64, description="Memory an agent's process tree may use.")
 
+    # -- models
+    llm_providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        PROVIDERS,
+        description="In which order models are asked, comma separated; what has no key is passed over. "
+        "Admins change it on the page Providers.",
+    )
+    ollama_base_url: str = Field(
+        "http://localhost:11434/v1", description="Where Ollama is; `/v1` may be left out."
+    )
+    ollama_model: str = Field("mistral:latest", min_length=1, description="Ollama's model.")
+    hf_token: str = Field("", repr=False, description="Key for Hugging Face; the workers need it.")
+    hf_model: str = Field(
+        "openai/gpt-oss-120b:groq",
+        min_length=1,
+        description="Hugging Face's model; behind the colon the host, without which no price is known.",
+    )
+    gemini_api_key: str = Field("", repr=False, description="Key for Gemini; the workers need it.")
+    gemini_model: str = Field("gemini-2.5-flash", min_length=1, description="Gemini's model.")
+    anthropic_api_key: str = Field("", repr=False, description="Key for Anthropic; the workers need it.")
+    anthropic_model: str = Field("claude-sonnet-5-5", min_length=1, description="Anthropic's model.")
+    openai_api_key: str = Field("", repr=False, description="Key for OpenAI; the workers need it.")
+    openai_base_url: str = Field("https://api.openai.com/v1", description="Where OpenAI is.")
+    openai_model: str = Field("gpt-6-sol", min_length=1, description="OpenAI's model.")
+
     # -- polling
     poll_queued_ms: int = Field(3000, ge=100, description="Poll hint for waiting jobs.")
     poll_running_ms: int = Field(2000, ge=100, description="Poll hint for running jobs.")
@@ -205,6 +234,24 @@ class Settings(BaseSettings):
             msg = f"unknown pool {unknown[0]!r}; choose from {', '.join(POOLS)}"
             raise ValueError(msg)
         return names
+
+    @field_validator("llm_providers", mode="before")
+    @classmethod
+    def _providers_named(cls, value: object) -> object:
+        """`a,b` from the environment; unknown names are refused."""
+        names = tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+        if unknown := [n for n in names if n not in PROVIDERS]:  # type: ignore[attr-defined]
+            msg = f"unknown provider {unknown[0]!r}; choose from {', '.join(PROVIDERS)}"
+            raise ValueError(msg)
+        return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
+
+    @field_validator("ollama_base_url", "openai_base_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            msg = "write an address like http://localhost:11434/v1"
+            raise ValueError(msg)
+        return url.rstrip("/")
 
     @field_validator("workspace_roots", "execute_roots", "agent_folders", mode="before")
     @classmethod
@@ -251,6 +298,32 @@ class Settings(BaseSettings):
                 kept.hardlink_to(fresh)  # whoever is first wins; the others read it
             fresh.unlink()
         return kept.read_text().strip()
+
+    def secret(self, name: str) -> str | None:
+        """The key in the variable `name` of this process; None if it is not set, or Callboard's own.
+
+        Providers name the variables of their keys, so that no key is ever kept in the database.
+        """
+        if complaint(name):
+            return None
+        field = name.lower()
+        if field in PROVIDER_KEYS:
+            return str(getattr(self, field)).strip() or None
+        return os.environ.get(name, "").strip() or None
+
+    @property
+    def providers_wanted(self) -> tuple[str, ...]:
+        """All that the providers' table is filled from; when it changes, the seed must run again."""
+        return (
+            *self.llm_providers,
+            self.ollama_base_url,
+            self.ollama_model,
+            self.hf_model,
+            self.gemini_model,
+            self.anthropic_model,
+            self.openai_base_url,
+            self.openai_model,
+        )
 
     @cached_property
     def artifact_store(self) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.runners.base import JSON
-from app.errors import AttemptTimeout, Cancelled, PermanentError, Released
+from actors.runners.base import JSON, ProviderDesk
+from app.budgets.usage import Usage
+from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released
 
 
 @dataclass(kw_only=True)
@@ -31,6 +32,41 @@ class RecordingContext:
     releasing: bool = False
     draining: bool = False
     started: float = field(default_factory=time.monotonic)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    metered: dict[str, Usage] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)
+    partial_result: JSON | None = None
+    desk: ProviderDesk | None = None
+    stop_error: JobError | None = None
+    """Raised by the next checkpoint, as the purse and the watchdog would have it."""
+
+    def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
+        self.events.append({"kind": kind, "message": message, "level": level, "data": data})
+
+    def tool_started(self, call_id: str, name: str, arguments: JSON | str, summary: str = "") -> None:
+        self.tools.append(
+            {"call_id": call_id, "name": name, "arguments": arguments, "summary": summary, "ok": None}
+        )
+
+    def tool_ended(self, call_id: str, *, ok: bool = True, summary: str = "") -> None:
+        for tool in self.tools:
+            if tool["call_id"] == call_id:
+                tool |= {"ok": ok, "answer": summary}
+
+    def meter(self, usage: Usage) -> None:
+        self.metered[usage.call_id] = usage
+
+    def pin(self, **ran_with: str) -> None:
+        self.pins |= ran_with
+
+    def partial(self, result: JSON) -> None:
+        self.partial_result = result
+
+    @property
+    def providers(self) -> ProviderDesk:
+        assert self.desk is not None, "this test gave no desk"
+        return self.desk
 
     def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:
         self.logs.append({"message": message, "level": level, "source": source, "data": data})
@@ -68,6 +104,8 @@ class RecordingContext:
             raise Released
         if self.remaining_seconds <= 0:
             raise AttemptTimeout
+        if self.stop_error is not None:
+            raise self.stop_error
 
     def process_started(self, pid: int) -> None:
         self.pids.append(pid)

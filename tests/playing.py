@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from decimal import Decimal
 from typing import Any
 
 from actors.runners.base import Context, Work
+from app.budgets.usage import Usage
 from app.errors import PermanentError, RateLimitError, TemporaryError
 
 
@@ -57,7 +59,45 @@ def flaky(work: Work, context: Context) -> dict[str, Any]:
     return {"attempts": work.attempt}
 
 
+def spender(work: Work, context: Context) -> dict[str, Any]:
+    """Spend a cent every hundredth of a second until somebody stops it."""
+    pause = threading.Event()
+    for cents in range(1, 6000):
+        cost = Decimal(cents) / 100
+        context.meter(Usage(call_id="one", provider="toy", model="toy", output_tokens=cents, cost_usd=cost))
+        context.checkpoint_due()
+        pause.wait(0.01)
+    return {"spent": "everything"}
+
+
 def killer(work: Work, context: Context) -> dict[str, Any]:
     """Kill the worker process it runs in."""
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
+
+
+def sleepy(work: Work, context: Context) -> dict[str, Any]:
+    """Say one thing, then nothing for `seconds`; with `tool` that is the time a tool call takes."""
+    pause = threading.Event()
+    context.partial({"so_far": "one thing"})
+    context.log("dozing off")
+    if work.parameters.get("tool"):
+        context.tool_started("t1", "Bash", {"command": "npm test"}, "npm test")
+    for _ in range(int(float(work.parameters["seconds"]) / 0.05)):
+        context.checkpoint_due()
+        pause.wait(0.05)
+    if work.parameters.get("tool"):
+        context.tool_ended("t1", summary="42 passed")
+    return {"woke": True}
+
+
+def circling(work: Work, context: Context) -> dict[str, Any]:
+    """Read the same file `times` times, then wait to be stopped for `seconds`."""
+    pause = threading.Event()
+    for n in range(int(work.parameters.get("times", 6))):
+        context.tool_started(f"c{n}", "Read", {"file_path": "a.txt"}, "a.txt")
+        context.tool_ended(f"c{n}", summary="nothing new")
+    for _ in range(int(float(work.parameters.get("seconds", 10)) / 0.05)):
+        context.checkpoint_due()
+        pause.wait(0.05)
+    return {"read": work.parameters.get("times", 6)}

@@ -18,10 +18,11 @@ from sqlalchemy import Engine
 
 from app import create_app
 from app.agents import registry
-from app.agents.definition import read_folder
+from app.agents.definition import parse
 from app.db import db, make_engine
 from app.jobs import dispatch, stats
 from app.jobs.artifacts import Store
+from app.providers import prices
 from app.settings import Settings
 from tests.rig import REDIS_DATABASES
 
@@ -33,8 +34,12 @@ _CLEAN = """
     DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
     DELETE FROM job_history; DELETE FROM task_history; DELETE FROM jobs; DELETE FROM idempotency_keys;
     DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
-    DELETE FROM agents WHERE source <> 'tests';
+    DELETE FROM usage_events; DELETE FROM budgets; DELETE FROM agent_holds;
+    UPDATE agents SET budgeted = false WHERE budgeted;
+    DELETE FROM agents WHERE source <> 'tests'; DELETE FROM agent_problems;
     DELETE FROM agent_versions v WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = v.agent_id);
+    DELETE FROM providers; DELETE FROM prices;
+    UPDATE agents SET configured = '{}' WHERE configured <> '{}';
     UPDATE agent_slots SET job_id = NULL WHERE job_id IS NOT NULL;
     UPDATE agent_rates SET tokens = burst, refilled_at = now();
     UPDATE queues SET paused = false, paused_until = NULL, pause_reason = NULL, paused_by = NULL WHERE paused;
@@ -102,13 +107,15 @@ def quick(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
             install_test_agents()
             _agents_as_installed[str(engine.url)] = db.value(_AGENTS_NOW)
     registry.forget()
+    prices.forget()
     stats._queues.forget()
     return engine
 
 
 def install_test_agents() -> None:
     """Put tests/agents into the registry, as those that outlive a test."""
-    for definition in read_folder(AGENTS):
+    for path in sorted(AGENTS.glob("*.md")):
+        definition = parse(path.stem, path.read_text())
         registry.install(definition, "tests")
         registry.set_limits(definition.agent_id, definition.ours.max_concurrent, definition.ours.rate_limit)
         registry.enable(definition.agent_id, enabled=True)

@@ -7,7 +7,7 @@ from typing import Any
 import dramatiq
 
 from actors.execute import AttemptFailed, quickly, settle
-from app.errors import LostLease
+from app.errors import LostLease, Stalled, StoppedByBudget
 from app.jobs import lifecycle
 from app.jobs.states import Reason
 from app.observe import logs
@@ -29,13 +29,28 @@ class DeadLetters(dramatiq.Middleware):
 def bury(failed: AttemptFailed) -> None:
     """Call `lifecycle.fail`: status and dead letter in one transaction."""
     claim, error = failed.claim, failed.error
-    reason = Reason.EXHAUSTED if error.retryable else Reason.PERMANENT
     failed.settled = True
     try:
-        settle(failed.post, claim, quickly(lambda: lifecycle.fail(claim, error, reason, failed.trace)))
+        settle(failed.post, claim, quickly(lambda: _fail(failed)))
     except LostLease:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     else:
         log.warning(
-            "job.failed", job_id=claim.job_id, agent_id=claim.agent_id, error=error.code, reason=reason.value
+            "job.failed",
+            job_id=claim.job_id,
+            agent_id=claim.agent_id,
+            error=error.code,
+            reason=_reason(failed).value,
         )
+
+
+def _fail(failed: AttemptFailed) -> None:
+    lifecycle.fail(failed.claim, failed.error, _reason(failed), failed.trace, partial=failed.partial)
+
+
+def _reason(failed: AttemptFailed) -> Reason:
+    if isinstance(failed.error, StoppedByBudget):
+        return Reason.STOPPED_BUDGET
+    if isinstance(failed.error, Stalled):
+        return Reason.STALLED
+    return Reason.EXHAUSTED if failed.error.retryable else Reason.PERMANENT

@@ -10,7 +10,9 @@ from app.errors import PermanentError
 
 RUNNERS = {
     "command": "actors.runners.command:CommandRunner",
+    "cli": "actors.runners.cli:CliRunner",
     "http": "actors.runners.http:HttpRunner",
+    "llm": "actors.runners.llm:LlmRunner",
     "python": "actors.runners.python:PythonRunner",
 }
 

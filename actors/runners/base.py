@@ -7,8 +7,11 @@ real implementation batches it (actors/attempt.py); tests use `RecordingContext`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+
+from app.budgets.usage import Usage
 
 JSON = dict[str, Any]
 
@@ -24,12 +27,63 @@ class Work:
     parameters: JSON
     config: JSON
     """The agent's runner configuration: for `command` {argv, env, stdin, parse, ...}, for `python`
-    {call: "module:function", isolation: "process" | "thread"}, for `http` {url, method, headers}."""
+    {call: "module:function", isolation: "process" | "thread"}, for `http` {url, method, headers}. Besides it the
+    definition's instructions, model, tools, output_schema, and what the worker's settings allow."""
     timeout_seconds: float
     soft_seconds: float
     memory_mb: int
     idempotency_key: str
     """`job_id:attempt`; handed to whatever has effects outside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderSpec:
+    """One provider as a runner needs it."""
+
+    provider_id: str
+    title: str
+    kind: str
+    """`openai` (whatever speaks its chat completions) or `anthropic`."""
+    base_url: str
+    api_key: str | None
+    model: str
+    billing: str
+    demo: bool
+    missing: str | None
+    """What to configure before it can be used at all; None: nothing."""
+
+
+class Refused(Exception):
+    """A provider takes no call now."""
+
+    def __init__(self, reason: str, message: str, until: datetime | None = None) -> None:
+        """`reason`: open, probing, requests, tokens, places or disabled."""
+        super().__init__(message)
+        self.reason, self.message, self.until = reason, message, until
+
+
+class Pass(Protocol):
+    """Leave to make one call; left by one of these, or by the end of its `with` block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def succeeded(self, *, input_tokens: int, output_tokens: int) -> None:
+        """The provider answered."""
+
+    def failed(self, kind: str, message: str, retry_after: float | None = None) -> None:
+        """It did not: throttle, quota, auth, overload, transport; or `request`, which is our own fault."""
+
+
+class ProviderDesk(Protocol):
+    """Where a runner asks for providers; the state behind it is shared by all workers."""
+
+    def chain(self, wanted: list[str] | None) -> list[ProviderSpec]:
+        """The providers to try, in order; None means the common order."""
+
+    def enter(self, provider_id: str, *, tokens: int) -> Pass:
+        """Take a place and room for about `tokens`; raises Refused."""
 
 
 class Context(Protocol):
@@ -61,10 +115,32 @@ class Context(Protocol):
         """Keep `state` for a later attempt of the job; without an argument answers what was kept ({})."""
 
     def checkpoint_due(self) -> None:
-        """Raise Cancelled, Released or AttemptTimeout if the attempt must stop here."""
+        """Raise Cancelled, Released, AttemptTimeout, StoppedByBudget or Stalled if the attempt must stop here."""
 
     def process_started(self, pid: int) -> None:
         """Record the process id of a child in the job row."""
+
+    def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
+        """Add an entry to the job's story: `turn`, `tool`, `tool_result`, `provider`, `budget` or `watchdog`."""
+
+    def tool_started(self, call_id: str, name: str, arguments: JSON | str, summary: str = "") -> None:
+        """A tool call is in flight: the stall clock stands still; the same call again and again is noticed."""
+
+    def tool_ended(self, call_id: str, *, ok: bool = True, summary: str = "") -> None:
+        """A tool call is over."""
+
+    def meter(self, usage: Usage) -> None:
+        """Say what one model call used until now (cumulative per `call_id`), while it streams and at its end."""
+
+    def pin(self, **ran_with: str) -> None:
+        """Keep with the attempt what it runs with: provider, model, cli_version, session_id."""
+
+    def partial(self, result: JSON) -> None:
+        """The result so far; it is kept if the job is stopped before its end."""
+
+    @property
+    def providers(self) -> ProviderDesk:
+        """Where models are asked for; raises PermanentError for runners that have no business there."""
 
     @property
     def cancelled(self) -> bool:

@@ -26,7 +26,7 @@ import psutil
 from actors.runners.base import Context
 from actors.runners.order import Channel, Limits, not_started, order_for
 from actors.runners.output import OnLine, OutputLog, Stream, clean_block
-from app.errors import AttemptTimeout, Cancelled, PermanentError, Released, TemporaryError
+from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released, TemporaryError
 
 WARDEN = (
     f"import sys; sys.path.append({str(Path(__file__).parent)!r});"
@@ -83,9 +83,10 @@ def run_boxed(
 ) -> Ending:
     """Run `argv` to its end and answer how that was; its exit code is the caller's to judge.
 
-    `on_line` gets every line of output instead of the job's log. Raises Cancelled, Released or
-    AttemptTimeout after the tree was ended, OutOfMemory, OutputLimit, and PermanentError if the
-    program cannot be started.
+    `on_line` gets every line of output instead of the job's log. After the tree was ended it raises
+    Cancelled, Released, AttemptTimeout, or whatever JobError the context's checkpoint raised (its budget
+    is spent, it has stalled); also OutOfMemory, OutputLimit, and PermanentError if the program cannot be
+    started.
     """
     order = order_for(argv, cwd, env, limits, channel)
     with Box(context, limits, on_line or OutputLog(context), channel) as box:
@@ -107,6 +108,7 @@ class Box:
         self.started_at = time.monotonic()
         self.marker = b""
         self.stop_reason = ""
+        self.stop_error: JobError | None = None
         self.stop_by = float("inf")
         self.grace = float("inf")
         self.over = False
@@ -192,6 +194,9 @@ class Box:
             self._stop("released", STOP_GRACE)
         except AttemptTimeout:
             self._stop("timeout", STOP_GRACE)
+        except JobError as error:
+            self.stop_error = self.stop_error or error
+            self._stop("checkpoint", CANCEL_GRACE)
         if self.context.releasing:  # also of a job that was cancelled just before: the platform waits for us
             self._stop("released", STOP_GRACE)
         if seconds > self.limits.timeout_seconds:
@@ -289,6 +294,9 @@ class Box:
         if self.oom_mb:
             message = f"The agent used {self.oom_mb} MB of memory; it may use {self.limits.memory_mb} MB."
             raise OutOfMemory(message, details=details)
+        if self.stop_reason == "checkpoint" and self.stop_error:
+            self.stop_error.details = details | self.stop_error.details
+            raise self.stop_error
         if self.stop_reason:
             raise reasons[self.stop_reason]()  # noqa: RSE102 - a factory, not a class
 

@@ -21,12 +21,14 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from actors.runners import entry
-from actors.runners.base import JSON, Work
+from actors.runners.base import JSON, ProviderDesk, Work
+from app.budgets.usage import Usage
 from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released
 
 MAX_RESULT_BYTES = 10_000_000
@@ -142,6 +144,35 @@ class ChildContext:
     def usage(self, **amounts: float) -> None:
         """Add to what the attempt used."""
         self._say("usage", **amounts)
+
+    def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
+        """Add an entry to the job's story."""
+        self._say("event", kind, message, level=level, **data)
+
+    def tool_started(self, call_id: str, name: str, arguments: JSON | str, summary: str = "") -> None:
+        """A tool call is in flight."""
+        self._say("tool_started", call_id, name, arguments, summary)
+
+    def tool_ended(self, call_id: str, *, ok: bool = True, summary: str = "") -> None:
+        """A tool call is over."""
+        self._say("tool_ended", call_id, ok=ok, summary=summary)
+
+    def meter(self, usage: Usage) -> None:
+        """Say what one model call used until now."""
+        self._say("meter", asdict(usage))
+
+    def pin(self, **ran_with: str) -> None:
+        """Keep with the attempt what it runs with."""
+        self._say("pin", **ran_with)
+
+    def partial(self, result: JSON) -> None:
+        """The result so far."""
+        self._say("partial", result)
+
+    @property
+    def providers(self) -> ProviderDesk:
+        """Only the worker itself has a desk."""
+        raise PermanentError("an agent in a process of its own has no access to providers")
 
     def process_started(self, pid: int) -> None:
         """Record a child of the agent."""

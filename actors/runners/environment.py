@@ -13,24 +13,7 @@ from pathlib import Path
 
 from actors.runners.base import JSON, Work
 from app.errors import PermanentError
-
-# Callboard's own keys to its own house; no definition can ask for them.
-NEVER = frozenset(
-    [
-        "DATABASE_URL",
-        "DATABASE_READ_URL",
-        "REDIS_URL",
-        "SECRET_KEY",
-        "JWT_SECRET",
-        "JWT_SECRET_PREVIOUS",
-        "ENCRYPTION_KEY",
-        "ADMIN_PASSWORD",
-        "CALLBOARD_ADMIN_PASSWORD",
-        "CALLBOARD_ADMIN_API_KEY",
-        "WEBHOOK_SECRET",
-        "PGPASSWORD",
-    ]
-)
+from app.providers.keys import OWN as NEVER
 
 
 def environment(work: Work, workspace: Path) -> dict[str, str]:

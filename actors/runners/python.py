@@ -23,6 +23,7 @@ from actors.runners.child import as_result, described
 from actors.runners.collect import collecting, read_inside
 from actors.runners.environment import asked_for, environment, search_path
 from actors.runners.order import Limits, find_program
+from app.budgets.usage import Usage
 from app.errors import (
     AttemptTimeout,
     Cancelled,
@@ -44,7 +45,12 @@ KINDS: dict[str, type[JobError]] = {
     kind.__name__: kind
     for kind in (OutOfMemory, RateLimitError, PermanentError, AttemptTimeout, TemporaryError, JobError)
 }
-VERBS = frozenset({"log", "progress", "stage", "usage", "checkpoint", "process_started"})
+VERBS = frozenset(
+    {
+        "log", "progress", "stage", "usage", "checkpoint", "process_started", "event", "tool_started", "tool_ended",
+        "pin", "partial",
+    }
+)  # fmt: skip
 
 
 class PythonRunner:
@@ -210,6 +216,8 @@ class Wire:
                 self.end = message["end"]
             elif message["do"] == "artifact":
                 self._reply(self._artifact(*message["args"]))
+            elif message["do"] == "meter":
+                self.context.meter(Usage.read(*message["args"]))
             elif message["do"] in VERBS:
                 getattr(self.context, message["do"])(*message["args"], **message["kwargs"])
         except (TypeError, ValueError, KeyError) as error:

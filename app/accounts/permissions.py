@@ -61,7 +61,12 @@ TABLE: dict[str, Rule] = {
     "view_queues":        Rule(YES, YES,   YES,   "read"),
     "manage_queues":      Rule(YES, NO,    NO,    "admin"),
     "view_workers":       Rule(YES, YES,   YES,   "read"),
+    "view_providers":     Rule(YES, YES,   YES,   "read"),
+    "manage_providers":   Rule(YES, NO,    NO,    "admin"),
     "view_metrics":       Rule(YES, YES,   YES,   "read"),
+    "view_budgets":       Rule(YES, YES,   YES,   "read"),
+    "manage_budgets":     Rule(YES, NO,    NO,    "admin"),
+    "exceed_budget":      Rule(YES, NO,    NO,    "write"),  # give a job more than its agent's definition does
     # more than one job
     "submit_workflow":    Rule(YES, YES,   NO,    "write"),
     "manage_workflow":    Rule(YES, OWNER, NO,    "write"),

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     CheckConstraint,
     Computed,
@@ -57,11 +58,21 @@ class Agent(Base):
     health_at: Mapped[datetime | None] = mapped_column(When)
     created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
-    # Gated agents' jobs wait in a lane of their own; the others cost a claim nothing extra.
+    budget: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # of each job: {usd?, tokens?, minutes?}
+    watchdog: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # {mode, stall_seconds, repeats}
+    providers: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # its own chain; NULL: the common order
+    budgeted: Mapped[bool] = mapped_column(Boolean, server_default="false")  # a shared budget covers it
+    aliases: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # other names it answers to
+    # Limits that an admin set: they outlive new versions of the file.
+    configured: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    # Gated agents' jobs wait in a lane of their own; the others cost a claim nothing extra. Agents that need a
+    # provider are always gated: they can be put on hold without touching a single job.
     gated: Mapped[bool] = mapped_column(
         Boolean,
         Computed(
-            "(NOT enabled OR max_concurrent_tasks IS NOT NULL OR rate_limit IS NOT NULL)", persisted=True
+            "(NOT enabled OR budgeted OR max_concurrent_tasks IS NOT NULL OR rate_limit IS NOT NULL"
+            " OR runner IN ('llm','cli','pipeline'))",
+            persisted=True,
         ),
     )
 
@@ -82,7 +93,26 @@ class AgentVersion(Base):
     version: Mapped[str] = mapped_column(Text, primary_key=True)
     number: Mapped[int] = mapped_column(Integer)
     definition: Mapped[str] = mapped_column(Text)
+    overlay: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB
+    )  # our keys, where the file may not be touched
+    origin: Mapped[str | None] = mapped_column(Text)  # where it came from: a path, "builtin", an importer
     created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+
+
+class AgentProblem(Base):
+    """What is wrong with a definition in a folder that is read at start; rewritten by every preparation."""
+
+    __tablename__ = "agent_problems"
+
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    agent_id: Mapped[str | None] = mapped_column(Text)
+    line: Mapped[int | None] = mapped_column(Integer)
+    pointer: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(When, server_default=func.now())
 
 
 class AgentSlot(Base):
@@ -115,3 +145,20 @@ class AgentRate(Base):
     burst: Mapped[float] = mapped_column(Float)
     tokens: Mapped[float] = mapped_column(Float)
     refilled_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+
+
+class AgentHold(Base):
+    """Why an agent's jobs are not claimed for now: its providers are paused, or a budget is spent."""
+
+    __tablename__ = "agent_holds"
+
+    agent_id: Mapped[str] = mapped_column(
+        Text, ForeignKey("agents.agent_id", ondelete="CASCADE"), primary_key=True
+    )
+    code: Mapped[str] = mapped_column(Text, primary_key=True)
+    subject: Mapped[str] = mapped_column(Text, primary_key=True, server_default="")  # the budget or provider
+    message: Mapped[str] = mapped_column(Text)
+    until: Mapped[datetime | None] = mapped_column(When)  # NULL: until somebody lifts it
+    since: Mapped[datetime] = mapped_column(When, server_default=func.now())
+
+    __table_args__ = (CheckConstraint("code IN ('provider_open','budget')", name="code"),)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from app.agents.definition import Definition, parse, per_second
-from app.db import as_json, db
-from app.errors import AgentNotFound, NotFound
+from app.db import Row, as_json, db
+from app.errors import AgentNotFound, Conflict, NotFound
 
 CACHE_SECONDS = 5.0
+IMPORTED = "import"
+"""The source of agents that somebody sent; all others come back at every start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,11 @@ class AgentRecord:
     health_status: str | None
     health_reason: str | None
     health_at: Any
+    budget: dict[str, Any] | None
+    watchdog: dict[str, Any] | None
+    providers: list[str] | None
+    aliases: list[str]
+    configured: dict[str, Any]
 
     @property
     def health(self) -> dict[str, str | None]:
@@ -65,14 +74,20 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.agents: dict[str, AgentRecord] = {}
+        self.names: dict[str, str] = {}
         self.read_at = -CACHE_SECONDS
 
     def get(self) -> dict[str, AgentRecord]:
         if time.monotonic() - self.read_at > CACHE_SECONDS:
             rows = db.rows(f"SELECT {_COLUMNS} FROM agents ORDER BY team, agent_id")
             self.agents = {row["agent_id"]: AgentRecord(**row) for row in rows}
+            self.names = {alias: agent.agent_id for agent in self.agents.values() for alias in agent.aliases}
             self.read_at = time.monotonic()
         return self.agents
+
+    def find(self, name: str) -> AgentRecord | None:
+        agents = self.get()
+        return agents.get(name) or agents.get(self.names.get(name, ""))
 
     def forget(self) -> None:
         self.read_at = -CACHE_SECONDS
@@ -88,8 +103,8 @@ def all_agents(team: str | None = None) -> list[AgentRecord]:
 
 
 def get(agent_id: str) -> AgentRecord:
-    """The agent with this id; NotFound names it."""
-    found = _shelf.get().get(normal_id(agent_id))
+    """The agent with this id or alias; NotFound names it."""
+    found = _shelf.find(normal_id(agent_id))
     if found is None:
         raise NotFound(f"there is no agent {agent_id!r}")
     return found
@@ -103,22 +118,103 @@ def demand(agent_id: str) -> AgentRecord:
         raise AgentNotFound(f"there is no agent {agent_id!r}; GET /api/v1/agents lists them") from missing
 
 
-def install(definition: Definition, source: str) -> bool:
-    """Put a definition into the registry; answers whether anything changed. Installing twice is no change."""
-    known = db.value("SELECT version FROM agents WHERE agent_id = %(id)s", id=definition.agent_id)
-    if known == definition.version:
+def canonical(agent_id: str) -> str:
+    """The id that an id or alias means; what is not known stays as it is."""
+    found = _shelf.find(normal_id(agent_id))
+    return found.agent_id if found else normal_id(agent_id)
+
+
+def install(definition: Definition, source: str, *, origin: str | None = None) -> bool:
+    """Put a definition into the registry; answers whether anything changed. Installing twice is no change.
+
+    `source` is where its agent belongs (catalog, a folder, plugin:…, import), `origin` the file, if that is more.
+    Limits that an admin set stay. Raises Conflict if its id or an alias means another agent already.
+    """
+    known = db.row("SELECT version, configured FROM agents WHERE agent_id = %(id)s", id=definition.agent_id)
+    if known and known["version"] == definition.version:
         return False
+    _demand_own_names(definition)
     db.run(_INSTALL, **_columns(definition), source=source)
     db.run(
-        """INSERT INTO agent_versions (agent_id, version, number, definition)
-           SELECT %(id)s, %(version)s, 1 + count(*), %(text)s FROM agent_versions WHERE agent_id = %(id)s
-           ON CONFLICT DO NOTHING""",
+        """INSERT INTO agent_versions (agent_id, version, number, definition, overlay, origin)
+           SELECT %(id)s, %(version)s, 1 + count(*), %(text)s, %(overlay)s, %(origin)s
+           FROM agent_versions WHERE agent_id = %(id)s ON CONFLICT DO NOTHING""",
         id=definition.agent_id,
         version=definition.version,
         text=definition.text,
+        overlay=as_json(definition.overlay) if definition.overlay else None,
+        origin=origin or source,
     )
-    set_limits(definition.agent_id, definition.ours.max_concurrent, definition.ours.rate_limit)
+    limits = defined_limits(definition) | (known["configured"] if known else {})
+    set_limits(definition.agent_id, limits["max_concurrent_tasks"], limits["rate_limit"])
     return True
+
+
+def defined_limits(definition: Definition) -> dict[str, Any]:
+    """The limits as the definition wants them, by the names an admin uses."""
+    ours = definition.ours
+    return {"max_concurrent_tasks": ours.max_concurrent, "rate_limit": ours.rate_limit}
+
+
+def _demand_own_names(definition: Definition) -> None:
+    names = [definition.agent_id, *definition.ours.aliases]
+    taken = db.row(
+        """SELECT agent_id, CASE WHEN agent_id = ANY(%(names)s) THEN agent_id
+                                 ELSE (SELECT min(n) FROM unnest(aliases) AS n WHERE n = ANY(%(names)s)) END AS name
+           FROM agents WHERE agent_id <> %(id)s AND (agent_id = ANY(%(names)s) OR aliases && %(names)s::text[])
+           ORDER BY agent_id LIMIT 1""",
+        names=names,
+        id=definition.agent_id,
+    )
+    if taken:
+        raise Conflict(f"{taken['name']} means the agent {taken['agent_id']} already, so {definition.agent_id} "
+                       "cannot be called so")  # fmt: skip
+
+
+def remove(agent_id: str) -> str:
+    """Take an imported agent away: `removed`, or `retired` (switched off) if it has jobs, which keep it.
+
+    Raises Conflict for agents that the next start would bring back. Its versions are kept in any case.
+    """
+    agent = _locked(agent_id)  # no new jobs meanwhile
+    name = agent["agent_id"]
+    if agent["source"] != IMPORTED:
+        raise Conflict(
+            f"{name} comes from {agent['source']} and would be back at the next start; switch it off instead",
+            allowed=["disable"],
+        )
+    if db.value("SELECT EXISTS (SELECT 1 FROM jobs WHERE agent_id = %(id)s)", id=name):
+        enable(name, enabled=False)
+        return "retired"
+    db.run("DELETE FROM agents WHERE agent_id = %(id)s", id=name)
+    forget()
+    return "removed"
+
+
+def configure(agent_id: str, limits: dict[str, Any], as_defined: Iterable[str] = ()) -> None:
+    """Set limits that outlive new versions of the file; those named in `as_defined` follow the file again."""
+    agent = _locked(agent_id)
+    followed = set(as_defined)
+    configured = {
+        name: value for name, value in (agent["configured"] | limits).items() if name not in followed
+    }
+    db.run(
+        "UPDATE agents SET configured = %(configured)s WHERE agent_id = %(id)s",
+        configured=as_json(configured),
+        id=agent["agent_id"],
+    )
+    wanted = defined_limits(definition_of(agent["agent_id"], agent["version"])) | configured
+    set_limits(agent["agent_id"], wanted["max_concurrent_tasks"], wanted["rate_limit"])
+
+
+def _locked(agent_id: str) -> Row:
+    found = db.row(
+        "SELECT agent_id, version, source, configured FROM agents WHERE agent_id = %(id)s FOR UPDATE",
+        id=canonical(agent_id),
+    )
+    if found is None:
+        raise NotFound(f"there is no agent {agent_id!r}")
+    return found
 
 
 def _columns(definition: Definition) -> dict[str, object]:
@@ -139,22 +235,28 @@ def _columns(definition: Definition) -> dict[str, object]:
         "strategy": ours.retry.strategy,
         "retries": ours.retry.max_retries,
         "timeout": ours.timeout,
+        "budget": as_json(ours.budget.model_dump(exclude_none=True)) if ours.budget else None,
+        "watchdog": as_json(ours.watchdog.model_dump()),
+        "providers": ours.providers,
+        "aliases": list(ours.aliases),
         "version": definition.version,
     }
 
 
 _INSTALL = """
     INSERT INTO agents (agent_id, agent_name, description, team, pool, runner, runner_config, schema, output_schema,
-           example, instructions, extra, retry_strategy, max_retries, timeout_seconds, version, source)
+           example, instructions, extra, retry_strategy, max_retries, timeout_seconds, budget, watchdog,
+           providers, aliases, version, source)
     VALUES (%(id)s, %(name)s, %(description)s, %(team)s, %(pool)s, %(runner)s, %(config)s, %(schema)s, %(output)s,
-           %(example)s, %(instructions)s, %(extra)s, %(strategy)s, %(retries)s, %(timeout)s, %(version)s, %(source)s)
+           %(example)s, %(instructions)s, %(extra)s, %(strategy)s, %(retries)s, %(timeout)s, %(budget)s, %(watchdog)s,
+           %(providers)s, %(aliases)s, %(version)s, %(source)s)
     ON CONFLICT (agent_id) DO UPDATE SET
         agent_name = excluded.agent_name, description = excluded.description, team = excluded.team,
         pool = excluded.pool, runner = excluded.runner, runner_config = excluded.runner_config,
         schema = excluded.schema, output_schema = excluded.output_schema, example = excluded.example,
         instructions = excluded.instructions, extra = excluded.extra, retry_strategy = excluded.retry_strategy,
-        max_retries = excluded.max_retries, timeout_seconds = excluded.timeout_seconds,
-        version = excluded.version, source = excluded.source, updated_at = now()"""
+        max_retries = excluded.max_retries, timeout_seconds = excluded.timeout_seconds, budget = excluded.budget, watchdog = excluded.watchdog,
+        providers = excluded.providers, aliases = excluded.aliases, version = excluded.version, source = excluded.source, updated_at = now()"""
 
 
 def set_limits(agent_id: str, max_concurrent: int | None, rate_limit: str | None) -> None:
@@ -215,6 +317,82 @@ def _relane(agent_id: str) -> None:
     )
 
 
+def hold(agent_id: str, code: str, message: str, *, until: datetime | None, subject: str = "") -> None:
+    """Do not let the agent's jobs be claimed until then; None means until `unhold`. Holding twice renews it."""
+    db.run(
+        """INSERT INTO agent_holds (agent_id, code, subject, message, until)
+           VALUES (%(id)s, %(code)s, %(subject)s, %(message)s, %(until)s)
+           ON CONFLICT (agent_id, code, subject) DO UPDATE SET message = excluded.message, until = excluded.until""",
+        id=agent_id,
+        code=code,
+        subject=subject,
+        message=message,
+        until=until,
+    )
+
+
+def holds(agent_id: str) -> list[dict[str, Any]]:
+    """What keeps the agent's jobs from being claimed now: [{code, subject, message, until, since}]."""
+    return db.rows(
+        """SELECT code, subject, message, until, since FROM agent_holds
+           WHERE agent_id = %(id)s AND (until IS NULL OR until > now()) ORDER BY since, code, subject""",
+        id=agent_id,
+    )
+
+
+def hold_each(
+    agent_ids: list[str], code: str, message: str, *, until: datetime | None, subject: str = ""
+) -> None:
+    """Like `hold`, for several agents by one statement."""
+    db.run(
+        """INSERT INTO agent_holds (agent_id, code, subject, message, until)
+           SELECT agent_id, %(code)s, %(subject)s, %(message)s, %(until)s
+           FROM agents WHERE agent_id = ANY(%(ids)s) ORDER BY agent_id
+           ON CONFLICT (agent_id, code, subject) DO UPDATE SET message = excluded.message, until = excluded.until
+           WHERE (agent_holds.message, agent_holds.until) IS DISTINCT FROM (excluded.message, excluded.until)""",
+        ids=agent_ids,
+        code=code,
+        subject=subject,
+        message=message,
+        until=until,
+    )
+
+
+def unhold(code: str, subject: str) -> list[str]:
+    """Lift every hold of this kind; answers the agents. Their held jobs are the caller's: `lifecycle.lift`."""
+    rows = db.rows(
+        "DELETE FROM agent_holds WHERE code = %(code)s AND subject = %(subject)s RETURNING agent_id",
+        code=code,
+        subject=subject,
+    )
+    return sorted({row["agent_id"] for row in rows})
+
+
+def unhold_agents(agent_ids: list[str], code: str) -> None:
+    """Lift these agents' holds of this kind, whatever they are about."""
+    db.run(
+        "DELETE FROM agent_holds WHERE code = %(code)s AND agent_id = ANY(%(ids)s)", code=code, ids=agent_ids
+    )
+
+
+def teams() -> dict[str, str]:
+    """The team of every agent, as the table has it now."""
+    return {row["agent_id"]: row["team"] for row in db.rows("SELECT agent_id, team FROM agents")}
+
+
+def set_budgeted(agent_ids: list[str]) -> None:
+    """From now on a shared budget covers these agents and no others; their waiting jobs move to the right lane."""
+    changed = db.rows(
+        """UPDATE agents SET budgeted = (agent_id = ANY(%(ids)s))
+           WHERE budgeted <> (agent_id = ANY(%(ids)s)) RETURNING agent_id""",
+        ids=agent_ids,
+    )
+    for row in changed:
+        _relane(row["agent_id"])
+    if changed:
+        forget()
+
+
 def note_health(found: dict[str, tuple[str, str | None]]) -> None:
     """Keep what a worker found out about its agents: {agent_id: (status, reason)}."""
     db.run(
@@ -229,14 +407,14 @@ def note_health(found: dict[str, tuple[str, str | None]]) -> None:
 
 def definition_of(agent_id: str, version: str) -> Definition:
     """The definition an attempt is pinned to; versions are never changed or removed."""
-    text = db.value(
-        "SELECT definition FROM agent_versions WHERE agent_id = %(id)s AND version = %(version)s",
+    kept = db.row(
+        "SELECT definition, overlay FROM agent_versions WHERE agent_id = %(id)s AND version = %(version)s",
         id=agent_id,
         version=version,
     )
-    if text is None:
+    if kept is None:
         raise NotFound(f"agent {agent_id} has no version {version}")
-    return parse(agent_id, text)
+    return parse(agent_id, kept["definition"], kept["overlay"])
 
 
 def public(agent: AgentRecord) -> dict[str, Any]:
@@ -256,6 +434,11 @@ def public(agent: AgentRecord) -> dict[str, Any]:
         "max_retries": agent.max_retries,
         "retry_strategy": agent.retry_strategy,
         "timeout_seconds": agent.timeout_seconds,
+        "budget": agent.budget,
+        "watchdog": agent.watchdog,
+        "providers": agent.providers,
+        "aliases": agent.aliases,
+        "source": agent.source,
         "enabled": agent.enabled,
         "version": agent.version,
         "health": agent.health,

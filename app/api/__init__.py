@@ -9,21 +9,27 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response
 
 from app.api import (
+    agent_import,
+    agent_versions,
     agents,
     api_keys,
     artifacts,
     auth_endpoints,
+    budgets,
     dlq,
     docs,
     errors,
     glue,
     health,
+    job_compare,
     job_status,
     job_story,
     jobs,
     limits,
     metrics,
     openapi,
+    prices,
+    providers,
     queues,
     request_id,
     users,
@@ -31,8 +37,8 @@ from app.api import (
 )
 
 VIEWS = (
-    agents, api_keys, artifacts, auth_endpoints, dlq, health, job_status, job_story, jobs, metrics, openapi,
-    queues, users, workers,
+    agent_import, agent_versions, agents, api_keys, artifacts, auth_endpoints, budgets, dlq, health, job_compare, job_status, job_story, jobs, metrics, openapi,
+    prices, providers, queues, users, workers,
 )  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -44,6 +50,10 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
                                                                      "/api/tasks/<job_id>")),
     ("/api/v1/jobs/<job_id>/cancel",            "POST",             ("/api/v1/tasks/<job_id>/cancel",)),
     ("/api/v1/jobs/<job_id>/retry",             "POST",             ("/api/v1/tasks/<job_id>/retry",)),
+    ("/api/v1/jobs/<job_id>/replay",            "POST",             ("/api/v1/tasks/<job_id>/replay",)),
+    ("/api/v1/jobs/<job_id>/resume",            "POST",             ("/api/v1/tasks/<job_id>/resume",)),
+    # job_compare.py
+    ("/api/v1/jobs/compare",                    "GET",              ()),
     # job_status.py
     ("/api/v1/jobs/<job_id>/status",            "GET",              ("/api/v1/tasks/<job_id>/status",
                                                                      "/api/ai/jobs/<job_id>/status")),
@@ -63,17 +73,34 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/dlq/tasks/<dlq_id>/resubmit",     "POST",             ()),
     ("/api/v1/dlq/groups",                      "GET",              ()),
     ("/api/v1/dlq/groups/<group_key>/resubmit", "POST",             ()),
-    # agents.py
+    # agents.py, and what begins with agent_
     ("/api/v1/agents",                          "GET",              ("/api/agents",)),
-    ("/api/v1/agents/<agent_id>",               "GET PATCH",        ("/api/agents/<agent_id>",)),
+    ("/api/v1/agents/<agent_id>",               "GET PATCH DELETE", ("/api/agents/<agent_id>",)),
     ("/api/v1/agents/<agent_id>/schema",        "GET",              ("/api/agents/<agent_id>/schema",)),
     ("/api/v1/agents/<agent_id>/health",        "GET",              ()),
     ("/api/v1/agents/<agent_id>/docs",          "GET",              ()),
+    ("/api/v1/agents/import",                   "POST",             ()),
+    ("/api/v1/agents/<agent_id>/versions",      "GET",              ()),
+    ("/api/v1/agents/<agent_id>/versions/<version>", "GET",         ()),
+    ("/api/v1/agents/<agent_id>/versions/<before>/diff/<after>", "GET", ()),
     # queues.py, workers.py
     ("/api/v1/queues",                          "GET",              ()),
     ("/api/v1/queues/stats",                    "GET",              ()),
+    ("/api/v1/queues/<pool>/pause",             "POST",             ()),
+    ("/api/v1/queues/<pool>/resume",            "POST",             ()),
     ("/api/v1/scaling",                         "GET",              ()),
     ("/api/v1/workers",                         "GET",              ()),
+    # budgets.py
+    ("/api/v1/budgets",                         "GET POST",         ()),
+    ("/api/v1/budgets/<budget_id>",             "GET PATCH DELETE", ()),
+    ("/api/v1/usage",                           "GET",              ()),
+    ("/api/v1/jobs/<job_id>/usage",             "GET",              ("/api/v1/tasks/<job_id>/usage",)),
+    # providers.py, prices.py
+    ("/api/v1/providers",                       "GET POST",         ()),
+    ("/api/v1/providers/<provider_id>",         "GET PATCH DELETE", ()),
+    ("/api/v1/providers/<provider_id>/reset",   "POST",             ()),
+    ("/api/v1/models",                          "GET",              ("/api/models", "/api/models/health")),
+    ("/api/v1/prices",                          "GET PUT DELETE",   ()),
     # auth_endpoints.py
     ("/api/v1/auth/login",                      "POST",             ()),
     ("/api/v1/auth/refresh",                    "POST",             ()),

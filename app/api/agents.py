@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -49,8 +49,13 @@ class AgentOut(BaseModel):
     max_retries: int
     retry_strategy: str
     timeout_seconds: int | None
+    budget: JSON | None = Field(description="Of each job: usd, tokens, minutes; null: none of its own.")
+    watchdog: JSON | None = Field(description="mode, stall_seconds, repeats.")
+    providers: list[str] | None = Field(description="Its own chain of models; null: the common one.")
+    aliases: list[str] = Field(description="Other names it answers to.")
+    source: str = Field(description="catalog, import, plugin:…, or the folder it is read from.")
     enabled: bool
-    version: str
+    version: str = Field(description="Of the definition; GET …/versions lists all.")
     health: Health
     last_heartbeat: When | None
 
@@ -68,6 +73,18 @@ class AgentPatch(Input):
     enabled: bool = Field(True, description="false: its jobs wait.")
     max_concurrent_tasks: int | None = Field(None, ge=1, le=1000)
     rate_limit: Rate | None = None
+    as_defined: list[Literal["max_concurrent_tasks", "rate_limit"]] = Field(
+        default_factory=list, max_length=2, description="Limits that are to follow the definition again."
+    )
+
+
+class AgentGone(BaseModel):
+    """What became of an agent that nobody wants any more."""
+
+    agent_id: str
+    outcome: Literal["removed", "retired"] = Field(
+        description="retired: it has jobs, which keep it; it was switched off."
+    )
 
 
 class SchemaOut(BaseModel):
@@ -111,15 +128,32 @@ def get_agent(agent_id: str) -> dict[str, Any]:
 
 @op("PATCH", "/api/v1/agents/<agent_id>", verb="configure_agent", out=AgentOut, errors=(404,))
 def configure_agent(agent_id: str, body: AgentPatch) -> dict[str, Any]:
-    """Switch an agent on or off, or change its limits; what is left out stays as it is."""
+    """Switch an agent on or off, or change its limits; what is left out stays as it is.
+
+    Limits set here outlive new versions of the definition.
+    """
     agent, given = registry.get(agent_id), body.model_dump(exclude_unset=True)
     if "enabled" in given:
         registry.enable(agent.agent_id, body.enabled)
-    if given.keys() & {"max_concurrent_tasks", "rate_limit"}:
-        limits = {"max_concurrent_tasks": agent.max_concurrent_tasks, "rate_limit": agent.rate_limit} | given
-        registry.set_limits(agent.agent_id, limits["max_concurrent_tasks"], limits["rate_limit"])
+    limits: dict[str, Any] = {
+        name: given[name] for name in ("max_concurrent_tasks", "rate_limit") if name in given
+    }
+    if limits or body.as_defined:
+        registry.configure(agent.agent_id, limits, body.as_defined)
     audit.record("agent.configured", actor=current_principal().user_id, subject=agent.agent_id, details=given)
     return registry.public(registry.get(agent_id))
+
+
+@op("DELETE", "/api/v1/agents/<agent_id>", verb="configure_agent", out=AgentGone, errors=(404, 409))
+def remove_agent(agent_id: str) -> dict[str, Any]:
+    """Take an imported agent away; one that has jobs is retired instead.
+
+    Agents of the catalogue, of plugins and of folders would be back at the next start: switch them off.
+    """
+    agent = registry.get(agent_id)
+    outcome = registry.remove(agent.agent_id)
+    audit.record(f"agent.{outcome}", actor=current_principal().user_id, subject=agent.agent_id)
+    return {"agent_id": agent.agent_id, "outcome": outcome}
 
 
 @op(

@@ -22,6 +22,14 @@ FARTHEST_SEQ = 2**53  # what JSON's readers count exactly; no log gets that long
 LONGEST_TIMEOUT_SECONDS = 86_400
 
 
+class AllowanceIn(Input):
+    """What the job may use; a unit that is left out is as its agent has it. More than the agent's is for admins."""
+
+    usd: float | None = Field(None, gt=0, le=1_000_000)
+    tokens: int | None = Field(None, gt=0, le=10**12)
+    minutes: float | None = Field(None, gt=0, le=1440)
+
+
 class JobIn(Input):
     """What is to be done. `params` and `input_data` are other names of `parameters`."""
 
@@ -44,6 +52,7 @@ class JobIn(Input):
         None, ge=0, le=10, description="After the first attempt; left out: the agent's."
     )
     retry_strategy: Literal["exponential", "linear", "fixed"] | None = None
+    budget: AllowanceIn | None = Field(None, description="Left out: the agent's.")
     notify_on_completion: bool = False
     notification_email: Email | None = None
 
@@ -60,6 +69,7 @@ class JobAccepted(BaseModel):
     queue_position: int | None
     estimated_wait_time_seconds: int | None = Field(description="null: unknown.")
     retry_of_job_id: str | None = None
+    replay_of_job_id: str | None = None
     links: dict[str, str]
 
 
@@ -116,10 +126,28 @@ class LogLine(BaseModel):
     data: JSON | None
 
 
+class WatchdogOut(BaseModel):
+    """What the watchdog noticed of a running job."""
+
+    state: Literal["ok", "stalled", "looping"]
+    since: When = Field(description="For `stalled`: when it last moved.")
+    last: str | None = Field(description="What it said last; only for the owner and admins.")
+
+
+class HeldOut(BaseModel):
+    """What a job waits for though it is due."""
+
+    reason: Literal["budget", "provider_open"]
+    message: str
+    until: When | None = Field(description="null: until somebody lifts it.")
+
+
 class JobOut(JobBrief):
     """The status document: the same from every endpoint that speaks of one job."""
 
     agent_version: str | None
+    agent_version_number: int | None = Field(description="The same for people: 1 is the agent's first.")
+    pinned: bool = Field(description="It runs this version, whatever is newer.")
     message: str | None = Field(description="The same as current_step.")
     queued_at: When | None
     updated_at: When
@@ -129,8 +157,12 @@ class JobOut(JobBrief):
     )
     worker_id: str | None
     process_id: int | None
+    watchdog: WatchdogOut | None = Field(description="While it runs; null: nothing was noticed.")
+    held: HeldOut | None = Field(description="What this job was handed back for; it cost no retry.")
+    agent_hold: HeldOut | None = Field(description="What holds all jobs of its agent back.")
     usage: JSON
     retry_of_job_id: str | None
+    replay_of_job_id: str | None
     workflow_id: str | None
     step_id: str | None
     correlation_id: str | None
@@ -205,6 +237,23 @@ class RetryIn(Input):
 
     priority: Priority | None = None
     parameters: JSON | None = Field(None, description="Replace the old ones as a whole.")
+
+
+class ResumeIn(Input):
+    """By how much the budget is raised: the new job may use the old budget and this, in full."""
+
+    usd: float | None = Field(None, gt=0, le=1_000_000)
+    tokens: int | None = Field(None, gt=0, le=10**12)
+    minutes: float | None = Field(None, gt=0, le=1440)
+
+
+class ReplayIn(Input):
+    """How a job is to be run again."""
+
+    parameters: JSON | None = Field(None, description="Replace the old ones as a whole; left out: the same.")
+    version: Literal["pinned", "current"] = Field(
+        "pinned", description="The definition it ran with, or the agent's present one."
+    )
 
 
 class ItemError(BaseModel):

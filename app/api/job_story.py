@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.job_shapes import FARTHEST_SEQ, Level, LogLine, Status
 from app.api.ownership import demand_job
@@ -79,6 +80,8 @@ class AttemptOut(BaseModel):
     error: JSON | None
     delay_seconds: float | None = Field(description="The wait for the next attempt.")
     duration_seconds: float
+    usage: JSON | None = Field(description="What it used, as far as it said.")
+    pins: JSON | None = Field(description="What it ran with: provider, model, cli_version, session_id.")
 
 
 class AttemptsOut(BaseModel):
@@ -89,12 +92,30 @@ class AttemptsOut(BaseModel):
     attempts: list[AttemptOut]
 
 
+class Holder(BaseModel):
+    """A running job that has what another one waits for."""
+
+    job_id: str
+    agent_id: str
+    task_name: str | None
+    since: When
+    worker_id: str | None
+
+
 class Blocker(BaseModel):
     """One thing that keeps a job from running."""
 
-    code: str
+    code: Literal[
+        "backoff", "scheduled", "budget", "provider_open", "agent_disabled", "paused", "no_worker", "agent_limit",
+        "rate_limit", "busy", "queue",
+    ]  # fmt: skip
     message: str
-    until: When | None = None
+    until: When | None = Field(None, description="When it ends by itself; null: not by itself, or unknown.")
+    subject: str | None = Field(None, description="The budget or the provider that holds the agent.")
+    holders: list[Holder] | None = Field(
+        None, description="`agent_limit` and `busy`: up to ten of the jobs in the way, of those you may see."
+    )
+    holder_count: int | None = Field(None, description="How many there are in all.")
 
 
 class ExplainOut(BaseModel):
@@ -141,8 +162,9 @@ def get_job_attempts(job_id: UUID) -> dict[str, Any]:
 
 @op("GET", "/api/v1/jobs/<job_id>/explain", verb="view_task", out=ExplainOut, errors=(404,))
 def explain_job(job_id: UUID) -> dict[str, Any]:
-    """Say why a job is not running."""
-    return _named(job_id) | explain.explain(demand_job(job_id, "view_task"))
+    """Say why a job is not running: what holds it, until when, and which jobs are in its way."""
+    found = explain.explain(demand_job(job_id, "view_task"), who=current_principal())
+    return _named(job_id) | found
 
 
 def _named(job_id: UUID) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
 
 from app import audit
 from app.accounts.permissions import may, own_only
+from app.agents import registry
 from app.api import conditional, cursors
 from app.api.answers import Answer
 from app.api.auth import current_principal
@@ -25,10 +26,12 @@ from app.api.job_shapes import (
     JobsQuery,
     PriorityIn,
     PriorityOut,
+    ReplayIn,
+    ResumeIn,
     RetryIn,
 )
 from app.api.ownership import demand_job
-from app.api.pace import pace
+from app.api.pace import come_back, pace
 from app.api.reading import Input, pointers
 from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON
@@ -110,7 +113,8 @@ def get_job(job_id: UUID) -> Answer:
     who = current_principal()
     row = queries.get(demand_job(job_id, "view_task"), full=True)
     tag = document.etag(row, who, "full")
-    return conditional.answer(tag, lambda: document.document(row, who, pace()))
+    hint = come_back(document.poll_hint(row, pace()))
+    return conditional.answer(tag, lambda: document.document(row, who, pace()), hint)
 
 
 @op(
@@ -168,7 +172,51 @@ def retry_job(job_id: UUID, body: RetryIn | None) -> Answer:
     changes = body.model_dump() if body else {}
     row = intake.again(str(job_id), by=current_principal().user_id, **changes)
     _note("job.retried", job_id, new_job_id=row["job_id"])
-    return _accepted(row, retry_of=str(job_id))
+    return _accepted(row, retry_of_job_id=str(job_id))
+
+
+@op(
+    "POST",
+    "/api/v1/jobs/<job_id>/replay",
+    verb="retry_task",
+    out=JobAccepted,
+    status=201,
+    errors=(404, 409),
+    idempotent=True,
+)
+def replay_job(job_id: UUID, body: ReplayIn | None) -> Answer:
+    """Run a finished job again to compare the two, by the definition it ran with or the present one."""
+    demand_job(job_id, "retry_task")
+    how = body.model_dump() if body else {}
+    row = intake.replay(str(job_id), by=current_principal().user_id, **how)
+    _note("job.replayed", job_id, new_job_id=row["job_id"], version=how.get("version", "pinned"))
+    return _accepted(row, replay_of_job_id=str(job_id))
+
+
+@op(
+    "POST",
+    "/api/v1/jobs/<job_id>/resume",
+    verb="retry_task",
+    out=JobAccepted,
+    status=201,
+    errors=(404, 409),
+    idempotent=True,
+)
+def resume_job(job_id: UUID, body: ResumeIn | None) -> Answer:
+    """Go on with a job that its budget stopped, as a new job from its last checkpoint, with a raised budget.
+
+    What the old job spent does not count against the new one. More than its agent's budget is for admins.
+    """
+    demand_job(job_id, "retry_task")
+    who, more = current_principal(), body.model_dump(exclude_none=True) if body else {}
+    row = intake.resume(
+        str(job_id),
+        by=who.user_id,
+        may_exceed_budget=may(who, "exceed_budget"),
+        **{f"raise_{unit}": amount for unit, amount in more.items()},
+    )
+    _note("job.resumed", job_id, new_job_id=row["job_id"], raised=more)
+    return _accepted(row, retry_of_job_id=str(job_id))
 
 
 def _wish(body: JobIn) -> Wish:
@@ -181,6 +229,7 @@ def _wish(body: JobIn) -> Wish:
         tags=tuple(body.tags),
         notify=notify,
         submitted_by=current_principal().user_id,
+        may_exceed_budget=may(current_principal(), "exceed_budget"),
         correlation_id=current_request_id(),
     )
 
@@ -205,7 +254,7 @@ def _said(row: Row) -> dict[str, Any]:
     return {"job_id": row["job_id"], "task_id": row["job_id"], "status": row["status"]}
 
 
-def _accepted(row: Row, retry_of: str | None = None) -> Answer:
+def _accepted(row: Row, **because_of: str) -> Answer:
     links = document.links(row["job_id"])
     position = queries.queue_position(row)
     body = _said(row) | {
@@ -214,16 +263,15 @@ def _accepted(row: Row, retry_of: str | None = None) -> Answer:
         "scheduled_for": row["run_at"] if row["status"] == Status.PENDING else None,
         "queue_position": position,
         "estimated_wait_time_seconds": stats.estimated_wait_seconds(position),
-        "retry_of_job_id": retry_of,
         "links": links,
-    }
+    } | because_of
     return Answer(body, headers={"Location": links["self"]})
 
 
 def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
     return queries.Filter(
         owner=owner,
-        agent_id=query.agent_id and query.agent_id.lower().replace("_", "-"),
+        agent_id=query.agent_id and registry.canonical(query.agent_id),
         statuses=tuple(parse_status(word) for word in query.status),
         priority_rank=None if query.priority is None else int(Priority.named(query.priority)),
         since=query.since,

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.glue import Operation, op
+from app.api.reading import FormInput
 from app.api.shapes import JSON, Problem
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -96,6 +97,10 @@ def _describe(operation: Operation, schemas: JSON, aliases: tuple[str, ...]) -> 
                 "application/json": {"schema": {"$ref": _REFERENCE.format(model=operation.body.__name__)}}
             },
         }
+        if issubclass(operation.body, FormInput):
+            described["requestBody"]["content"]["multipart/form-data"] = {
+                "schema": operation.body.form_schema
+            }
     if operation.verb is None:
         described["security"] = []
     else:

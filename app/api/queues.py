@@ -1,15 +1,20 @@
-"""Queues: how much waits, how fast it goes, how many workers would be right."""
+"""Queues: how much waits, how fast it goes, how many workers would be right; and pausing a pool."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
-from app import clock
+from app import audit, clock
+from app.api.auth import current_principal
 from app.api.glue import op
-from app.api.shapes import When
-from app.jobs import stats
+from app.api.reading import Input
+from app.api.request_id import current as current_request_id
+from app.api.shapes import Moment, When
+from app.db import Row
+from app.jobs import pools, stats
 from app.settings import POOLS
 from app.workers import fleet
 
@@ -39,6 +44,7 @@ class QueueStatsOut(BaseModel):
     """Figures by priority; at most ten seconds old."""
 
     queues: dict[str, QueueLine]
+    paused: list[str] = Field(description="Pools from which nothing is taken; GET /api/v1/queues says why.")
     workers: WorkersLine
     timestamp: When
 
@@ -47,9 +53,12 @@ class PoolOut(BaseModel):
     """One pool: which workers may take its jobs."""
 
     pool: str
-    paused: bool
-    paused_until: When | None
+    paused: bool = Field(description="Nothing is taken from it; what runs goes on.")
+    paused_until: When | None = Field(
+        description="When it goes on by itself; null: not before it is resumed."
+    )
     pause_reason: str | None
+    paused_by: str | None = Field(description="Id of the user who paused it.")
     waiting: int
     running: int
     oldest_waiting_since: When | None
@@ -62,6 +71,21 @@ class QueuesOut(BaseModel):
     """All pools."""
 
     queues: list[PoolOut]
+
+
+class PauseIn(Input):
+    """Why, and for how long: `until` or `for_seconds`; without either until somebody resumes it."""
+
+    reason: str | None = Field(None, max_length=pools.LONGEST_REASON)
+    until: Moment | None = None
+    for_seconds: int | None = Field(None, ge=1, le=31_536_000)
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.until is not None and self.for_seconds is not None:
+            msg = "give until or for_seconds, not both"
+            raise ValueError(msg)
+        return self
 
 
 class ScalingOut(BaseModel):
@@ -78,15 +102,32 @@ class ScalingOut(BaseModel):
 @op("GET", "/api/v1/queues/stats", verb="view_queues", out=QueueStatsOut)
 def get_queue_stats() -> dict[str, Any]:
     """Show depth, speed and waiting time by priority."""
-    return {"queues": stats.queues(), "workers": fleet.capacity(), "timestamp": clock.now()}
+    paused = [line["pool"] for line in stats.by_pool() if line["paused"]]
+    return {"queues": stats.queues(), "paused": paused, "workers": fleet.capacity(), "timestamp": clock.now()}
 
 
 @op("GET", "/api/v1/queues", verb="view_queues", out=QueuesOut)
 def list_queues() -> dict[str, Any]:
     """List the pools with what waits and runs in each."""
-    workers = {line["pool"]: line for line in fleet.by_pool(POOLS)}
-    nobody = {"threads": 0, "busy": 0, "utilization": 0.0}
-    return {"queues": [nobody | workers.get(line["pool"], {}) | line for line in stats.by_pool()]}
+    return {"queues": _with_workers(stats.by_pool())}
+
+
+@op("POST", "/api/v1/queues/<pool>/pause", verb="manage_queues", out=PoolOut, errors=(404,))
+def pause_queue(pool: str, body: PauseIn | None) -> dict[str, Any]:
+    """Pause a pool: nothing more is taken from it; what runs goes on. Again replaces reason and end."""
+    wish = body or PauseIn()
+    until = clock.now() + timedelta(seconds=wish.for_seconds) if wish.for_seconds else wish.until
+    line = pools.pause(pool, by=current_principal().user_id, reason=wish.reason, until=until)
+    _note("queue.paused", pool, {"reason": line["pause_reason"], "until": line["paused_until"]})
+    return _with_workers([line])[0]
+
+
+@op("POST", "/api/v1/queues/<pool>/resume", verb="manage_queues", out=PoolOut, errors=(404,))
+def resume_queue(pool: str) -> dict[str, Any]:
+    """Let a paused pool go on at once."""
+    line = pools.resume(pool)
+    _note("queue.resumed", pool)
+    return _with_workers([line])[0]
 
 
 @op("GET", "/api/v1/scaling", verb="view_queues", out=ScalingOut)
@@ -101,3 +142,19 @@ def get_scaling() -> dict[str, Any]:
         "smallest": fleet.SMALLEST,
         "largest": fleet.LARGEST,
     }
+
+
+def _with_workers(lines: list[Row]) -> list[Row]:
+    workers = {line["pool"]: line for line in fleet.by_pool(POOLS)}
+    nobody = {"threads": 0, "busy": 0, "utilization": 0.0}
+    return [nobody | workers.get(line["pool"], {}) | line for line in lines]
+
+
+def _note(action: str, pool: str, details: Row | None = None) -> None:
+    audit.record(
+        action,
+        actor=current_principal().user_id,
+        subject=pool,
+        correlation_id=current_request_id(),
+        details=details,
+    )

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import types
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 import orjson
 from flask import request
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
 from app.api.errors import Unreadable
@@ -30,10 +31,24 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+class FormInput(Input):
+    """A body that may be sent as a form with files as well."""
+
+    form_schema: ClassVar[dict[str, Any]] = {}
+    """JSON Schema of the form, for the document."""
+
+    @classmethod
+    def of_form(cls, form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> Self:
+        """The same body from a form; raises Invalid."""
+        raise NotImplementedError
+
+
 def body_as(model: type[Model], *, optional: bool) -> Model | None:
     """The request's body as `model`; None for no body, where that is allowed."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaType("Compressed bodies are not accepted.")
+    if request.mimetype == "multipart/form-data" and issubclass(model, FormInput):
+        return model.of_form(request.form, request.files)
     raw = request.get_data(cache=False)
     if not raw:
         if optional:

@@ -13,6 +13,8 @@ COMMANDS = {
     "prepare": "app.cli.database:prepare",
     "db": "app.cli.database:database",
     "seed": "app.cli.database:seed",
+    "agents": "app.cli.agents:agents",
+    "models": "app.cli.models:models",
 }
 
 

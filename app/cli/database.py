@@ -1,18 +1,22 @@
-"""`callboard db upgrade`, `callboard seed`, and `callboard prepare`, which is both."""
+"""`callboard db upgrade`, `callboard seed`, and `callboard prepare`, which is both.
+
+Every start runs `prepare`, and nearly every time there is nothing to do: Alembic, SQLAlchemy and the rooms are
+imported only when there is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import click
 import psycopg2
-from flask_migrate import upgrade as migrate
+import psycopg2.extensions
 
 from app import bare_app
 from app.cli.configured import settings
-from app.db import db
 from app.errors import Unavailable
+from app.ops import prepared
 from app.settings import Settings
 
 # Any number that every version of Callboard uses; not that of migrations/env.py, which locks for itself
@@ -29,41 +33,74 @@ def database() -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the schema to this version; safe to run by several processes at once."""
-    with alone_in_app():
-        migrate()
+    chosen = settings()
+    with one_at_a_time(chosen.database_url):
+        migrate(chosen)
 
 
 @click.command()
 def seed() -> None:
     """Fill in what must exist (agents, the first admin); changes nothing that is there."""
-    with alone_in_app() as chosen:
+    chosen = settings()
+    with one_at_a_time(chosen.database_url):
         sow(chosen)
 
 
 @click.command()
 def prepare() -> None:
-    """Upgrade the schema, then seed: what must be done before the new version starts."""
-    with alone_in_app() as chosen:
-        migrate()
-        sow(chosen)
+    """Upgrade the schema, then seed: what must be done before the new version starts.
 
-
-@contextmanager
-def alone_in_app() -> Iterator[Settings]:
-    """An app context in which nobody else migrates or seeds the same database."""
+    Does nothing, quickly, where the same version was prepared before with the same agents and the same admin.
+    """
     chosen = settings()
-    with one_at_a_time(chosen.database_url), bare_app(chosen).app_context():
-        yield chosen
+    digest = prepared.fingerprint(
+        chosen.agent_folders, chosen.admin_email, chosen.admin_api_key, *chosen.providers_wanted
+    )
+    if is_prepared(chosen, digest):
+        return
+    with one_at_a_time(chosen.database_url):
+        if is_prepared(chosen, digest):  # by the one we waited for
+            return
+        migrate(chosen)
+        sow(chosen, digest)
 
 
-def sow(chosen: Settings) -> None:
-    """Seed, commit, and print what it has to say (say, the password it made)."""
+def is_prepared(chosen: Settings, digest: str) -> bool:
+    """Whether the database was prepared by what has this fingerprint; raises Unavailable without Postgres."""
+    with closing(connect(chosen.database_url)) as connection:
+        return prepared.is_prepared(connection, digest, chosen.admin_email)
+
+
+def migrate(chosen: Settings) -> None:
+    """Bring the schema to this version."""
+    from flask_migrate import upgrade as forward
+
+    with bare_app(chosen).app_context():
+        forward()
+
+
+def sow(chosen: Settings, digest: str | None = None) -> None:
+    """Seed, note the fingerprint, commit, and print what the seed has to say (say, the password it made)."""
+    from app.db import db
     from app.ops.seed import seed as fill
 
-    lines = fill(chosen)
-    db.session.commit()
+    with bare_app(chosen).app_context():
+        lines = fill(chosen)
+        if digest is not None:
+            db.run(prepared.NOTE, mark=prepared.mark(db.value(prepared.REVISION), digest))
+        db.session.commit()
     for line in lines:
         click.echo(line)
+
+
+def connect(url: str) -> psycopg2.extensions.connection:
+    """A connection to the settings' database; raises Unavailable with what to do about it."""
+    if not url:
+        raise Unavailable("DATABASE_URL is not set; `make run` sets it for its embedded Postgres")
+    try:
+        return psycopg2.connect(url.replace("postgresql+psycopg2://", "postgresql://", 1), connect_timeout=5)
+    except psycopg2.OperationalError as error:
+        raise Unavailable(f"Postgres does not answer; check DATABASE_URL\n{str(error).strip()}") from error
 
 
 @contextmanager
@@ -72,19 +109,8 @@ def one_at_a_time(url: str) -> Iterator[None]:
 
     A transaction's lock, because a session's is not safe behind a transaction pooler.
     """
-    if not url:
-        raise Unavailable("DATABASE_URL is not set; `make run` sets it for its embedded Postgres")
-    try:
-        connection = psycopg2.connect(
-            url.replace("postgresql+psycopg2://", "postgresql://", 1), connect_timeout=5
-        )
-    except psycopg2.OperationalError as error:
-        raise Unavailable(f"Postgres does not answer; check DATABASE_URL\n{str(error).strip()}") from error
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = %s", (LOCK_WAIT,))
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (PREPARE_LOCK,))
-            yield
-    finally:
-        connection.close()
+    with closing(connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", (LOCK_WAIT,))
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (PREPARE_LOCK,))
+        yield

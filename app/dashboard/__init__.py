@@ -13,8 +13,13 @@ from typing import Any
 from flask import Blueprint, Flask
 
 from app.dashboard import (
+    agent_import,
+    agent_limits,
+    agent_versions,
     agents,
     assets,
+    budgets,
+    costs,
     dead_letters,
     errors,
     headers,
@@ -22,7 +27,13 @@ from app.dashboard import (
     jobs,
     nav,
     now,
+    pools,
+    prices,
+    provider_list,
+    providers,
+    replay,
     session,
+    story,
     submit,
     words,
 )
@@ -38,13 +49,20 @@ PAGES: tuple[tuple[str, str, str, View], ...] = (
     ("POST",  "/sign-out",                                "sign_out",      session.sign_out),
     ("POST",  "/theme",                                   "theme",         session.theme),
     ("GET",   "/",                                        "now",           now.page),
+    ("POST",  "/pools/<pool>/pause",                      "pool_pause",    pools.pause),
+    ("POST",  "/pools/<pool>/resume",                     "pool_resume",   pools.resume),
     ("GET",   "/jobs",                                    "jobs",          jobs.page),
     ("POST",  "/jobs/bulk",                               "jobs_bulk",     jobs.bulk),
     ("GET",   "/jobs/<job_id>",                           "job",           job.page),
     ("POST",  "/jobs/<job_id>/cancel",                    "job_cancel",    job.cancel),
     ("POST",  "/jobs/<job_id>/retry",                     "job_retry",     job.retry),
+    ("POST",  "/jobs/<job_id>/resume",                    "job_resume",    job.resume),
+    ("GET",   "/jobs/<job_id>/replay",                    "replay",        replay.page),
+    ("POST",  "/jobs/<job_id>/replay",                    "replaying",     replay.submit),
+    ("GET",   "/jobs/compare",                            "compare",       replay.compare),
     ("POST",  "/jobs/<job_id>/priority",                  "job_priority",  job.priority),
     ("GET",   "/jobs/<job_id>/log.txt",                   "job_log_text",  job.raw),
+    ("GET",   "/jobs/<job_id>/transcript.txt",            "job_story_text", story.raw),
     ("GET",   "/jobs/<job_id>/artifacts/<artifact_id>",   "artifact",      job.artifact),
     ("GET",   "/dead-letters",                            "dead_letters",  dead_letters.page),
     ("GET",   "/dead-letters/<dlq_id>",                   "dead_letter",   dead_letters.detail),
@@ -52,7 +70,25 @@ PAGES: tuple[tuple[str, str, str, View], ...] = (
     ("POST",  "/dead-letters/review",                     "dead_reviewing", dead_letters.review),
     ("POST",  "/dead-letters/resubmit",                   "dead_resubmit", dead_letters.resubmit),
     ("GET",   "/agents",                                  "agents",        agents.page),
+    ("GET",   "/agents/import",                           "agents_import", agent_import.page),
+    ("POST",  "/agents/import",                           "agents_importing", agent_import.submit),
     ("GET",   "/agents/<agent_id>",                       "agent",         agents.detail),
+    ("GET",   "/agents/<agent_id>/versions/<version>",    "agent_version", agent_versions.page),
+    ("GET",   "/providers",                               "providers",     providers.page),
+    ("GET",   "/add-provider",                            "provider_new",  providers.new),
+    ("POST",  "/add-provider",                            "provider_add",  providers.add),
+    ("GET",   "/providers/<provider_id>",                 "provider",      providers.edit),
+    ("POST",  "/providers/<provider_id>",                 "provider_save", providers.save),
+    ("POST",  "/providers/<provider_id>/<verb>",          "provider_act",  providers.act),
+    ("POST",  "/prices",                                  "price_put",     prices.put),
+    ("POST",  "/prices/remove",                           "price_remove",  prices.remove),
+    ("GET",   "/costs",                                   "costs",         costs.page),
+    ("GET",   "/budgets",                                 "budgets",       budgets.page),
+    ("GET",   "/budgets/new",                             "budget_new",    budgets.new),
+    ("POST",  "/budgets/new",                             "budget_creating", budgets.creating),
+    ("GET",   "/budgets/<budget_id>",                     "budget",        budgets.edit),
+    ("POST",  "/budgets/<budget_id>",                     "budget_changing", budgets.changing),
+    ("POST",  "/budgets/<budget_id>/delete",              "budget_delete", budgets.delete),
     ("GET",   "/submit",                                  "submit",        submit.pick),
     ("GET",   "/submit/<agent_id>",                       "submit_form",   submit.page),
     ("POST",  "/submit/<agent_id>",                       "submitting",    submit.submit),
@@ -71,10 +107,17 @@ FRAGMENTS: tuple[tuple[str, Panel], ...] = (
     ("/ui/dead-letters/groups",    dead_letters.GROUPS),
     ("/ui/dead-letters/list",      dead_letters.LETTERS),
     ("/ui/agents",                 agents.LISTING),
+    ("/ui/costs",                  costs.REPORT),
+    ("/ui/budgets",                budgets.LISTING),
+    ("/ui/providers",              provider_list.LISTING),
+    ("/ui/agents/<agent_id>/limits", agent_limits.PANEL),
 )  # fmt: skip
 
-# The log is no panel: its fragment answers only the lines that are new (by cursor).
-LOG = ("/ui/jobs/<job_id>/log", "ui_job_log", job.log)
+# These are no panels: their fragments answer only what is new (by cursor).
+FEEDS: tuple[tuple[str, str, View], ...] = (
+    ("/ui/jobs/<job_id>/log",    "ui_job_log",    job.log),
+    ("/ui/jobs/<job_id>/story",  "ui_job_story",  story.more),
+)  # fmt: skip
 
 
 def register(app: Flask) -> None:
@@ -84,12 +127,12 @@ def register(app: Flask) -> None:
         pages.add_url_rule(path, name, view, methods=[method])
     for path, panel in FRAGMENTS:
         pages.add_url_rule(path, panel.endpoint.partition(".")[2], panel.answer)
-    path, name, view = LOG
-    pages.add_url_rule(path, name, view)
+    for path, name, view in FEEDS:
+        pages.add_url_rule(path, name, view)
     app.add_url_rule("/static/<path:path>", "static", assets.serve)
     session.register(app, pages)
     errors.register(pages, app)
-    for part in (words, assets, headers, nav):
+    for part in (words, assets, headers, nav, agent_versions):
         part.register(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["poll_settings"] = poll_settings(app.config["CALLBOARD"])

@@ -57,6 +57,20 @@ def again(job_id: str) -> str:
     return new_id
 
 
+def resume(job_id: str, more: dict[str, float | None]) -> str:
+    """Go on with a job that its budget stopped, with so much `more` by unit; answers the new job's id."""
+    new_id = str(
+        intake.resume(
+            job_id,
+            by=asking().user_id,
+            may_exceed_budget=may(asking(), "exceed_budget"),
+            **{f"raise_{unit}": amount for unit, amount in more.items()},  # type: ignore[arg-type]
+        )["job_id"]
+    )
+    noted("job.resumed", job_id, new_job_id=new_id, raised={u: n for u, n in more.items() if n})
+    return new_id
+
+
 def resubmit(dlq_id: str, *, priority: str | None, changes: dict[str, Any]) -> str:
     """Send a dead letter in again and mark it; the second time is a Conflict. Answers the new job's id."""
     new_id = str(

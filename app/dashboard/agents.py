@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from itertools import groupby
+from pprint import pformat
 from typing import Any
 
 from flask import render_template
 
-from app.accounts.permissions import demand
-from app.agents import registry
+from app.accounts.permissions import demand, may
+from app.agents import importing, registry, versions
+from app.agents.registry import AgentRecord
+from app.dashboard import agent_limits
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking, settings
 
@@ -20,7 +23,12 @@ def page() -> str:
     """GET /agents."""
     demand(asking(), "view_agents")
     agents = registry.all_agents()
-    return render_template("agents/page.html", listing=LISTING.embed(), count=len(agents))
+    return render_template(
+        "agents/page.html",
+        listing=LISTING.embed(),
+        count=len(agents),
+        problems=importing.problems() if may(asking(), "configure_agent") else [],
+    )
 
 
 def _listing() -> Context:
@@ -43,8 +51,27 @@ def detail(agent_id: str) -> str:
         agent=agent,
         team=team_name(agent.team),
         rows=_rows(agent.schema),
-        curl=_curl(agent.agent_id, agent.example or {}),
+        curl=_curl(agent.agent_id, _example(agent)),
+        limits=agent_limits.PANEL.embed(agent_id=agent.agent_id),
+        python=_python(agent.agent_id, _example(agent)),
+        versions=versions.listing(agent.agent_id, 20),
+        problems=importing.problems(agent.agent_id) if may(asking(), "configure_agent") else [],
     )
+
+
+def _example(agent: AgentRecord) -> dict[str, Any]:
+    """Parameters to show how it is called: its own example, or something for each that must be there."""
+    if agent.example is not None:
+        return agent.example
+    rules = agent.schema.get("properties", {})
+    return {name: _sample(rules.get(name, {})) for name in agent.schema.get("required", ())}
+
+
+def _sample(rule: dict[str, Any]) -> Any:
+    if "default" in rule or "enum" in rule:
+        return rule.get("default", rule.get("enum", [None])[0])
+    samples = {"string": "…", "integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
+    return samples.get(str(rule.get("type")), "…")
 
 
 def _rows(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,6 +123,11 @@ def _curl(agent_id: str, example: dict[str, Any]) -> str:
         "  -H 'Content-Type: application/json' \\\n"
         f"  -d '{body}'"
     )
+
+
+def _python(agent_id: str, example: dict[str, Any]) -> str:
+    order = pformat({"agent_id": agent_id, "parameters": example}, width=80, indent=4, sort_dicts=False)
+    return render_template("agents/usage.txt", base=repr(settings().public_url), order=order)
 
 
 LISTING = Panel(name="agents", template="agents/_list.html", read=_listing)

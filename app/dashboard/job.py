@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -13,12 +14,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import queries as people
 from app.accounts.permissions import demand, may
-from app.dashboard import actions
+from app.agents import registry
+from app.dashboard import actions, story
 from app.dashboard.htmx import STOP, Context, Panel, every
 from app.dashboard.session import asking, settings
 from app.db import Row, db
-from app.errors import NotFound
-from app.jobs import artifacts, dead_letters, explain, lifecycle, queries, timeline
+from app.errors import Invalid, NotFound
+from app.jobs import artifacts, dead_letters, explain, intake, lifecycle, queries, timeline
 from app.jobs.document import document, etag, poll_hint
 from app.jobs.states import PRIORITIES, Priority
 from app.polling.hints import Pace
@@ -57,6 +59,7 @@ def page(job_id: str) -> str:
         lines=timeline.newest(row["job_id"], LOG_AT_FIRST) if sees_content else [],
         log_poll=_log_poll(row),
         priorities=PRIORITIES,
+        **(story.at_first(row) if sees_content else {}),
     )
 
 
@@ -90,12 +93,13 @@ def _status(job_id: str) -> Context:
         "job": shown,
         "steps": _steps(timeline.history(row["job_id"])),
         "ahead": AHEAD.get(row["status"], ()),
-        "why": explain.explain(row["job_id"]) if waiting else None,
+        "why": explain.explain(row["job_id"], who=who) if waiting else None,
         "dead": _dead_letter(row),
         "tail": timeline.newest(row["job_id"], 8)
         if row["status"] == "failed" and "stack_trace" in shown
         else [],
         "priorities": PRIORITIES,
+        "raisable": _raisable(row) if "resume" in shown["actions"] else {},
         "poll": _poll(row),
     }
 
@@ -216,16 +220,12 @@ def log(job_id: str) -> Response:
     """GET /ui/jobs/<job_id>/log?after=N: the lines above a cursor; 204 when there are none."""
     row = _visible(job_id)
     demand(asking(), "view_task_content", row["submitted_by"])
-    lines = timeline.log(row["job_id"], after=_number(request.args.get("after")), limit=LOG_AT_ONCE)
+    lines = timeline.log(row["job_id"], after=story.number(request.args.get("after")), limit=LOG_AT_ONCE)
     response = (
         make_response(render_template("job/_lines.html", lines=lines)) if lines else make_response("", 204)
     )
     response.headers["HX-Poll"] = every(0) if len(lines) == LOG_AT_ONCE else _log_poll(row)
     return response
-
-
-def _number(text: str | None) -> int:
-    return min(int(text), 2**62) if text and text.isdecimal() else 0
 
 
 def _log_poll(row: Row) -> str:
@@ -266,6 +266,43 @@ def retry(job_id: str) -> AnyResponse:
     db.session.commit()
     flash("Sent in again as this new job.", "green")
     return redirect(url_for("dashboard.job", job_id=new_id), 303)
+
+
+def resume(job_id: str) -> AnyResponse:
+    """POST /jobs/<job_id>/resume: go on, as a new job, where a spent budget stopped this one."""
+    row = _visible(job_id)
+    demand(asking(), "retry_task", row["submitted_by"])
+    try:
+        new_id = actions.resume(row["job_id"], {unit: _amount(unit) for unit in ("usd", "tokens", "minutes")})
+    except Invalid as invalid:
+        db.session.rollback()
+        flash(f"Not resumed: {invalid.message}.", "red")
+        return redirect(url_for("dashboard.job", job_id=row["job_id"]), 303)
+    db.session.commit()
+    flash("It goes on as this new job.", "green")
+    return redirect(url_for("dashboard.job", job_id=new_id), 303)
+
+
+def _raisable(row: Row) -> dict[str, float]:
+    """What the job might use, by unit, where the person who looks may give it more."""
+    agents_own = registry.demand(row["agent_id"]).budget or {}
+    return {
+        unit: had
+        for unit, had in intake.allowance(row).items()
+        if may(asking(), "exceed_budget") or had < agents_own.get(unit, math.inf)
+    }
+
+
+def _amount(unit: str) -> float | None:
+    """How much more of a unit the form asks for; nothing where it is left empty."""
+    text = request.form.get(unit, "").strip()
+    try:
+        amount = float(text or 0)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise Invalid(f"{unit} must be a number", [(f"/{unit}", "must be a number")])
+    return (int(amount) if amount.is_integer() else amount) or None
 
 
 def priority(job_id: str) -> AnyResponse:

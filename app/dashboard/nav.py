@@ -6,13 +6,14 @@ from flask import Flask, g, request
 from markupsafe import Markup
 
 from app.accounts.permissions import may, own_only
+from app.budgets import queries as budgets
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking
 from app.jobs import dead_letters, queries
 
 REFRESH_MS = 15_000
 CAP = 1000
-SECTIONS = ("jobs", "dead-letters", "agents", "submit")
+SECTIONS = ("jobs", "dead-letters", "agents", "providers", "costs", "budgets", "submit")
 
 
 def _read() -> Context:
@@ -22,6 +23,7 @@ def _read() -> Context:
         "at": request.args.get("at") or section(),
         "running": queries.count(queries.Filter(owner=owner, statuses=("running",)), CAP),
         "dead": dead_letters.count(resubmitted=False, cap=CAP) if may(who, "view_dlq") else 0,
+        "spent": budgets.stopped(),
         "cap": CAP,
         "poll": every(REFRESH_MS),
     }

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from flask import render_template
 
+from app.accounts import queries as people
 from app.accounts.permissions import may, own_only
+from app.dashboard import actions
 from app.dashboard.htmx import Context, Panel, every
+from app.dashboard.pools import PAUSES
 from app.dashboard.session import asking, settings
 from app.db import Row
+from app.errors import NotFound
 from app.jobs import dead_letters, queries, stats
 from app.jobs.document import brief
 from app.jobs.states import WAITING
@@ -26,6 +30,7 @@ def page() -> str:
         queues=QUEUES.embed(),
         running=RUNNING.embed(),
         failures=FAILURES.embed(),
+        pool_names=[line["pool"] for line in stats.by_pool()],
     )
 
 
@@ -56,10 +61,23 @@ def _queues() -> Context:
         "most": max((line["depth"] for line in levels.values()), default=0),
         "waiting": waiting,
         "wait_seconds": 60 * waiting / rate if rate and waiting else None,
-        "pools": [line | busy.get(line["pool"], {"threads": 0, "busy": 0}) for line in stats.by_pool()],
+        "pools": [
+            line | busy.get(line["pool"], {"threads": 0, "busy": 0}) | {"paused_by": _name(line["paused_by"])}
+            for line in stats.by_pool()
+        ],
+        "pauses": PAUSES,
         "workers": fleet.capacity(),
         "poll": every(settings().stats_refresh_ms),
     }
+
+
+def _name(user_id: str | None) -> str | None:
+    """Who that is, as people say it; None where nobody, or nobody that is known, is meant."""
+    try:
+        found = people.user(actions.checked_id(user_id)) if user_id else None
+    except NotFound:
+        found = None
+    return str(found["email"]).partition("@")[0] if found else None
 
 
 def _running() -> Context:

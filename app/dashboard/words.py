@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from app import clock
+from app.budgets import amounts
 
 
 class Look(NamedTuple):
@@ -74,6 +75,7 @@ REASONS = {
     "provider_open": "its provider is failing",
     "no_worker": "no worker serves its queue",
     "stalled": "made no progress",
+    "stopped_budget": "its budget is spent",
     "rejected": "the result was rejected",
 }
 
@@ -153,6 +155,40 @@ def size(amount: float) -> str:
     return f"{amount:.1f} GB"
 
 
+def money(usage: dict[str, Any] | None) -> str:
+    """What was used, honestly: `$0.0123, 12,345 tok`; never a price for what has none. Empty for nothing.
+
+    `12,345 tok, unpriced` · `12,345 tok, local` · `$0.02, 12,345 tok (2,000 unpriced)` · and for what is paid
+    otherwise `12,345 tok, subscription (worth $0.35)`.
+    """
+    told = usage or {}
+    tokens = sum(
+        int(told.get(f"{kind}_tokens") or 0) for kind in ("input", "output", "cache_read", "cache_write")
+    )
+    cost, unpriced = told.get("cost_usd"), int(told.get("unpriced_tokens") or 0)
+    if not tokens and not cost:
+        return ""
+    counted = f"{tokens:,} tok"
+    if told.get("billing") in ("local", "subscription"):
+        return f"{counted}, {told['billing']}" + (f" (worth {dollars(cost)})" if cost else "")
+    if not cost:
+        return f"{counted}, {_unpaid(cost, told.get('cost_status'))}"
+    part = f" ({unpriced:,} unpriced)" if unpriced else ""
+    return f"{dollars(cost)}, {counted}{part}" if tokens else dollars(cost)
+
+
+def _unpaid(cost: float | None, status: str | None) -> str:
+    """Why there is no price: somebody said that it costs nothing, or nobody said anything."""
+    if cost is not None:
+        return "no charge"
+    return "unaccounted" if status == "unaccounted" else "unpriced"
+
+
+def dollars(amount: amounts.Amount) -> str:
+    """US dollars, with as many digits as say something: `$12.34`, `$0.0123`, `less than $0.0001`."""
+    return amounts.dollars(amount)
+
+
 def short(job_id: str | None) -> str:
     """The part of an id that differs from its neighbours': the end, because UUIDv7 begins with the time."""
     return str(job_id or "")[-8:]
@@ -175,7 +211,7 @@ def capped(count: int, cap: int = 10_000) -> str:
 
 def register(app: Flask) -> None:
     """Make these words known to every template."""
-    filters = (reason, iso, stamp, hour, minute, duration, size, short, pretty, capped)
+    filters = (reason, iso, stamp, hour, minute, duration, size, short, pretty, capped, money, dollars)
     app.jinja_env.filters.update({word.__name__: word for word in filters})
     app.jinja_env.globals.update(
         look=look,

@@ -28,7 +28,7 @@ class Claim:
     pool: str
     parameters: dict[str, Any]
     options: dict[str, Any]
-    """Per-job overrides: timeout (s), max_retries, strategy, base_delay (s)."""
+    """Per-job overrides: timeout (s), max_retries, strategy, base_delay (s), budget {usd?, tokens?, minutes?}."""
     retry_count: int
     max_retries: int
     lost_count: int
@@ -39,6 +39,9 @@ class Claim:
     correlation_id: str | None
     task_name: str | None
     last_seq: int
+    schedule_id: str | None = None
+    budgeted: bool = False
+    """A shared budget covers its agent."""
 
     @property
     def idempotency_key(self) -> str:
@@ -57,7 +60,8 @@ def claim_next(
     rows = db.rows(
         """SELECT job_id::text, fence, lease_id::text, worker_id, agent_id, agent_version, pool, parameters, options, retry_count,
                   max_retries, lost_count, priority_rank, checkpoint, submitted_by, submitted_at, correlation_id,
-                  task_name, last_seq
+                  task_name, last_seq, schedule_id::text,
+                  lane IS NOT NULL AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = lane AND a.budgeted) AS budgeted
            FROM jobs_claim(%(worker)s, %(pools)s, %(limit)s, %(lease)s * interval '1 s')""",
         worker=worker_id,
         pools=list(pools),

@@ -7,6 +7,7 @@ from typing import Any
 
 from app import clock
 from app.accounts.permissions import Principal, may
+from app.agents import registry
 from app.db import Row
 from app.jobs import queries, stats, timeline
 from app.jobs.states import FINAL, WAITING, Priority
@@ -25,6 +26,7 @@ def document(
     shown["poll"] = poll_hint(row, pace)
     shown["actions"] = actions(row, who)
     shown["links"] = links(row["job_id"])
+    shown["watchdog"] = _watchdog(row, who)
     if may(who, "view_task_content", row["submitted_by"]):
         shown |= _content(row)
         if log_after is not None:
@@ -43,6 +45,8 @@ def _facts(row: Row) -> Row:
         "task_id": row["job_id"],
         "agent_id": row["agent_id"],
         "agent_version": row["agent_version"],
+        "agent_version_number": row.get("agent_version_number"),
+        "pinned": row["pinned"],
         "task_name": row["task_name"],
         "status": status,
         "status_reason": row["status_reason"],
@@ -60,7 +64,7 @@ def _facts(row: Row) -> Row:
         "cancelled_at": finished if status == "cancelled" else None,
         "updated_at": row["updated_at"],
         "duration_seconds": _seconds(row["started_at"], finished),
-        "next_retry_at": row["run_at"] if status == "retry" else None,
+        "next_retry_at": row["run_at"] if status == "retry" and not _is_held(row) else None,
         "scheduled_for": row["run_at"] if status == "pending" else None,
         "cancel_requested": row["cancel_requested_at"] is not None,
         "attempt": row["fence"],
@@ -75,6 +79,7 @@ def _facts(row: Row) -> Row:
         "dead_lettered": status == "failed",
         "tags": row["tags"],
         "retry_of_job_id": row["retry_of_job_id"],
+        "replay_of_job_id": row["replay_of_job_id"],
         "workflow_id": row["workflow_id"],
         "step_id": row["step_id"],
         "correlation_id": row["correlation_id"],
@@ -82,6 +87,10 @@ def _facts(row: Row) -> Row:
         "version": row["version"],
         "timestamp": clock.now(),
     }
+
+
+def _is_held(row: Row) -> bool:
+    return row["status_reason"] in queries.HOLDS
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:
@@ -94,7 +103,28 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
 def _waiting(row: Row) -> Row:
     position = queries.queue_position(row) if row["status"] in WAITING else None
     wait = stats.estimated_wait_seconds(position)
-    return {"queue_position": position, "estimated_wait_time_seconds": wait, "estimated_completion": None}
+    return {
+        "queue_position": position,
+        "estimated_wait_time_seconds": wait,
+        "estimated_completion": None,
+        "held": queries.held(row),
+        "agent_hold": _agent_hold(row["agent_id"]) if row["status"] in WAITING else None,
+    }
+
+
+def _agent_hold(agent_id: str) -> Row | None:
+    """What holds all jobs of the agent, if something does: {reason, message, until}."""
+    for hold in registry.holds(agent_id):
+        return {"reason": hold["code"], "message": hold["message"], "until": hold["until"]}
+    return None
+
+
+def _watchdog(row: Row, who: Principal) -> Row | None:
+    """What the watchdog noticed of a running job; what the job said last is content."""
+    seen: Row | None = row["watchdog"] if row["status"] == "running" else None
+    if seen and not may(who, "view_task_content", row["submitted_by"]):
+        return {"state": seen["state"], "since": seen["since"], "last": None}
+    return seen
 
 
 def _content(row: Row) -> Row:
@@ -123,7 +153,9 @@ def actions(row: Row, who: Principal) -> list[str]:
     if status in WAITING and may(who, "change_priority", owner):
         possible.append("change_priority")
     if status in FINAL and may(who, "retry_task", owner):
-        possible.append("retry")
+        possible += ["retry", "replay"]
+        if row["status_reason"] == "stopped_budget":
+            possible.append("resume")
     return possible
 
 
@@ -135,6 +167,7 @@ def links(job_id: str) -> dict[str, str]:
         "status": f"{base}/status",
         "cancel": f"{base}/cancel",
         "retry": f"{base}/retry",
+        "replay": f"{base}/replay",
         "logs": f"{base}/logs",
         "page": f"/jobs/{job_id}",
     }

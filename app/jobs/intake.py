@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from app import clock
 from app.agents import params, registry
+from app.agents.definition import BrokenDefinition
+from app.budgets.amounts import exact, said
 from app.db import Row
-from app.errors import Conflict, Invalid
+from app.errors import AgentNotFound, Conflict, Invalid, NotFound
 from app.jobs import dead_letters, lifecycle, queries
 from app.jobs.lifecycle import Order
-from app.jobs.states import FINAL, PRIORITIES, Priority, Status
+from app.jobs.states import FINAL, PRIORITIES, Priority, Reason, Status
 
 LONGEST_TIMEOUT = 86_400
 STRATEGIES = ("exponential", "linear", "fixed")
@@ -37,20 +40,34 @@ class Wish:
     notify: dict[str, Any] | None = None
     correlation_id: str | None = None
     retry_of_job_id: str | None = None
+    replay_of_job_id: str | None = None
+    budget: dict[str, Any] | None = None
+    """What this job may use: {usd?, tokens?, minutes?}; what is left out is as its agent has it."""
+    may_exceed_budget: bool = False
+    """Whoever asks may give the job more than its agent's definition does."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def order(wish: Wish) -> Order:
-    """Check a wish; AgentNotFound, InvalidParameters or Invalid say what is wrong. Nothing is written."""
+def order(wish: Wish, *, pin: str | None = None) -> Order:
+    """Check a wish; AgentNotFound, InvalidParameters or Invalid say what is wrong. Nothing is written.
+
+    `pin` is an earlier version of the agent: the job runs that one, and its parameters must fit that one.
+    """
     agent = registry.demand(wish.agent_id)
+    schema = registry.definition_of(agent.agent_id, pin).ours.parameters if pin else agent.schema
     _check_options(wish)
-    given = {"timeout": wish.timeout, "retry_strategy": wish.retry_strategy}
+    given = {
+        "timeout": wish.timeout,
+        "retry_strategy": wish.retry_strategy,
+        "budget": _budget(wish, agent.budget or {}),
+    }
     return Order(
         agent_id=agent.agent_id,
-        agent_version=agent.version,
+        agent_version=pin or agent.version,
+        pinned=pin is not None,
         pool=agent.pool,
         gated=agent.gated,
-        parameters=params.check(agent.schema, wish.parameters),
+        parameters=params.check(schema, wish.parameters),
         submitted_by=wish.submitted_by,
         priority=Priority.named(wish.priority),
         run_at=wish.run_at,
@@ -61,6 +78,7 @@ def order(wish: Wish) -> Order:
         notify=wish.notify,
         correlation_id=wish.correlation_id,
         retry_of_job_id=wish.retry_of_job_id,
+        replay_of_job_id=wish.replay_of_job_id,
     )
 
 
@@ -84,6 +102,83 @@ def _check_options(wish: Wish) -> None:
         raise Invalid(f"{wrong[0][0][1:]} {wrong[0][1]}", wrong)
 
 
+MOST = {"usd": 1_000_000, "tokens": 10**12, "minutes": 1440}
+
+
+def _budget(wish: Wish, agents_own: dict[str, Any]) -> dict[str, Any] | None:
+    """The job's own allowance, checked; None: it wished for none. More than the agent's is not for everybody."""
+    wished = {unit: amount for unit, amount in (wish.budget or {}).items() if amount is not None}
+    wrong = [
+        (f"/budget/{unit}", words)
+        for unit, amount in wished.items()
+        if (words := _wrong_amount(unit, amount, None if wish.may_exceed_budget else agents_own.get(unit)))
+    ]
+    if wrong:
+        raise Invalid(f"{wrong[0][0][1:].replace('/', '.')} {wrong[0][1]}", wrong)
+    return wished or None
+
+
+def _wrong_amount(unit: str, amount: Any, agents_own: float | None) -> str:
+    if unit not in MOST:
+        return f"is not one of {', '.join(MOST)}"
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 < amount <= MOST[unit]:
+        return f"must be a number over 0, at most {MOST[unit]:,}"
+    if unit == "tokens" and amount != int(amount):
+        return "must be a whole number"
+    if agents_own is not None and amount > agents_own:
+        return f"is more than the {said(unit, agents_own)} of the agent; only admins may give more"
+    return ""
+
+
+def allowance(old: Row) -> dict[str, Any]:
+    """What a job might use, by unit: its own wish, else what its agent has now."""
+    return (registry.demand(old["agent_id"]).budget or {}) | (old["options"].get("budget") or {})
+
+
+def resume(
+    job_id: str,
+    *,
+    by: str,
+    raise_usd: float | None = None,
+    raise_tokens: int | None = None,
+    raise_minutes: float | None = None,
+    may_exceed_budget: bool = False,
+) -> Row:
+    """Go on with a job that its budget stopped: a new job from its last checkpoint, with the old budget and more.
+
+    The new budget is the old one plus what is given; what the old job spent does not count against it. Only jobs that
+    were `stopped_budget` are resumed; a unit without a budget cannot be raised.
+    """
+    old = queries.get(job_id, full=True)
+    if old["status_reason"] != Reason.STOPPED_BUDGET:
+        raise Conflict("only a job that was stopped by its budget is resumed", allowed=["retry"])
+    before, more = allowance(old), {"usd": raise_usd, "tokens": raise_tokens, "minutes": raise_minutes}
+    wish = replace(
+        _like(old, by, None, old["parameters"]),
+        budget=_raised(before, {unit: amount for unit, amount in more.items() if amount}),
+        may_exceed_budget=may_exceed_budget,
+    )
+    new = lifecycle.submit(replace(order(wish), checkpoint=queries.checkpoint(job_id)))
+    dead_letters.settle_by_job(job_id, new_job_id=new["job_id"], by=by)
+    return new
+
+
+def _raised(before: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    wrong = [
+        (f"/{unit}", "must be more than 0" if amount < 0 else "this job has no such budget to raise")
+        for unit, amount in more.items()
+        if amount < 0 or unit not in before
+    ]
+    if wrong:
+        raise Invalid(f"{wrong[0][0][1:]}: {wrong[0][1]}", wrong)
+    # Through text: 1.1 + 2.2 is 3.3, not a little more.
+    return {unit: _plain(exact(amount) + exact(more.get(unit, 0))) for unit, amount in before.items()}
+
+
+def _plain(amount: Decimal) -> float | int:
+    return int(amount) if amount == int(amount) else float(amount)
+
+
 def again(
     job_id: str, *, by: str, priority: str | None = None, parameters: dict[str, Any] | None = None
 ) -> Row:
@@ -100,6 +195,29 @@ def again(
     if old["status"] == Status.FAILED:
         dead_letters.settle_by_job(job_id, new_job_id=new["job_id"], by=by)
     return new
+
+
+def replay(job_id: str, *, by: str, parameters: dict[str, Any] | None = None, version: str = "pinned") -> Row:
+    """Run a finished job again to compare: a new job that names it, with the same or other parameters.
+
+    `version` is `pinned` (the definition it ran with) or `current`. Unlike a retry it settles nothing: a dead
+    letter stays one.
+    """
+    old = queries.get(job_id, full=True)
+    if old["status"] not in FINAL:
+        raise Conflict(f"the job is {old['status']}; only finished jobs are replayed", allowed=["cancel"])
+    wish = replace(
+        _like(old, by, None, old["parameters"] if parameters is None else parameters),
+        retry_of_job_id=None,
+        replay_of_job_id=old["job_id"],
+    )
+    try:
+        return lifecycle.submit(order(wish, pin=old["agent_version"] if version == "pinned" else None))
+    except (NotFound, BrokenDefinition) as gone:
+        if isinstance(gone, AgentNotFound):
+            raise
+        said = f"the definition it ran with cannot be used any more: {gone.message}"
+        raise Conflict(said, allowed=["replay with the current version"]) from gone
 
 
 def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], **other: Any) -> Wish:

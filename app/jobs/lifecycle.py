@@ -20,7 +20,7 @@ from typing import Any
 import uuid_utils.compat
 
 from app.db import Row, as_json, db, dumps, storable
-from app.errors import Conflict, JobError, LostLease, NotFound
+from app.errors import Conflict, JobError, LostLease, NotFound, Stalled
 from app.jobs import dispatch
 from app.jobs.claims import Claim
 from app.jobs.dead_letters import fingerprint
@@ -47,6 +47,12 @@ class Order:
     notify: dict[str, Any] | None = None
     correlation_id: str | None = None
     retry_of_job_id: str | None = None
+    replay_of_job_id: str | None = None
+    pinned: bool = False
+    """Run `agent_version` and no newer one."""
+    schedule_id: str | None = None
+    checkpoint: dict[str, Any] | None = None
+    """Where an earlier job got to; the new one goes on from there."""
 
 
 def new_id() -> str:
@@ -95,6 +101,10 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
         "submitted_by": order.submitted_by,
         "correlation_id": order.correlation_id,
         "retry_of_job_id": order.retry_of_job_id,
+        "replay_of_job_id": order.replay_of_job_id,
+        "pinned": order.pinned,
+        "schedule_id": order.schedule_id,
+        "checkpoint": order.checkpoint,
         "max_retries": order.max_retries,
     }
 
@@ -102,17 +112,19 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
 _SUBMIT = """
     INSERT INTO jobs (job_id, agent_id, agent_version, pool, lane, status, status_reason, priority_rank, run_at,
                       queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id,
-                      retry_of_job_id, max_retries)
+                      retry_of_job_id, replay_of_job_id, pinned, schedule_id, checkpoint, max_retries)
     SELECT n.job_id, n.agent_id, n.agent_version, n.pool, n.lane,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN 'queued' ELSE 'pending' END,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN NULL ELSE 'scheduled' END,
            n.priority_rank, coalesce(n.run_at, now()),
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN now() END,
            n.task_name, n.parameters, n.options, n.tags, nullif(n.notify, 'null'::jsonb), n.submitted_by,
-           n.correlation_id, n.retry_of_job_id, n.max_retries
+           n.correlation_id, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id,
+           nullif(n.checkpoint, 'null'::jsonb), n.max_retries
     FROM jsonb_to_recordset(%(jobs)s::jsonb) AS n(job_id uuid, agent_id text, agent_version text, pool text,
          lane text, priority_rank smallint, run_at timestamptz, task_name text, parameters jsonb, options jsonb,
-         tags text[], notify jsonb, submitted_by text, correlation_id text, retry_of_job_id uuid, max_retries integer)
+         tags text[], notify jsonb, submitted_by text, correlation_id text, retry_of_job_id uuid, replay_of_job_id uuid, pinned boolean,
+         schedule_id uuid, checkpoint jsonb, max_retries integer)
     RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version"""
 
 
@@ -191,23 +203,28 @@ def retry_later(claim: Claim, error: JobError, delay_seconds: float, stack_trace
 
     If somebody asked to cancel meanwhile, the job is cancelled instead.
     """
-    reason = Reason.RATE_LIMIT if error.error_class == "rate_limit" else Reason.BACKOFF
     _settle(
         claim,
         _RETRY,
         outcome="timeout" if error.error_class == "timeout" else "failed",
         error=as_json(describe(error)),
         delay=delay_seconds,
-        reason=reason,
+        reason=_why_again(error),
         trace=storable(stack_trace) if stack_trace else None,
         usage=None,
     )
 
 
+def _why_again(error: JobError) -> Reason:
+    if isinstance(error, Stalled):
+        return Reason.STALLED
+    return Reason.RATE_LIMIT if error.error_class == "rate_limit" else Reason.BACKOFF
+
+
 _SETTLED_ATTEMPT = """
     , attempt AS (
         UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = %(outcome)s, error = %(error)s,
-               delay_seconds = %(delay)s, usage = %(usage)s
+               delay_seconds = %(delay)s, usage = coalesce(%(usage)s, a.usage)
         FROM settled WHERE a.job_id = settled.job_id AND a.fence = %(fence)s)"""
 _RETRY = (
     """WITH settled AS (
@@ -223,11 +240,18 @@ _RETRY = (
 )
 
 
-def fail(claim: Claim, error: JobError, reason: Reason, stack_trace: str | None = None) -> None:
+def fail(
+    claim: Claim,
+    error: JobError,
+    reason: Reason,
+    stack_trace: str | None = None,
+    *,
+    partial: dict[str, Any] | None = None,
+) -> None:
     """The attempt failed for good: `failed`, and its dead letter in the same transaction.
 
-    `reason`: exhausted or permanent. If somebody asked to cancel meanwhile, the job is cancelled instead,
-    without a dead letter.
+    `reason`: exhausted, stalled, permanent or stopped_budget; `partial` is a result as far as it got. If somebody
+    asked to cancel meanwhile, the job is cancelled instead, without a dead letter.
     """
     shown = describe(error)
     _settle(
@@ -245,6 +269,8 @@ def fail(claim: Claim, error: JobError, reason: Reason, stack_trace: str | None 
         message=shown["message"],
         group=fingerprint(claim.agent_id, shown["type"], shown["message"]),
         user_error=error.user_error,
+        letter_reason="exhausted" if reason in (Reason.EXHAUSTED, Reason.STALLED) else "permanent",
+        partial=as_json(partial) if partial is not None else None,
     )
 
 
@@ -261,13 +287,13 @@ _FAIL = (
     """WITH settled AS (
         UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END,
                status_reason = CASE WHEN cancel_requested_at IS NULL THEN %(reason)s ELSE 'by_user' END,
-               error = %(error)s, stack_trace = %(trace)s, finished_at = clock_timestamp(),
+               error = %(error)s, stack_trace = %(trace)s, finished_at = clock_timestamp(), result = %(partial)s,
                lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
         WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status || '' = 'running'
         RETURNING *)"""
     + _DEAD_LETTER.format(
         dlq_id="%(dlq)s::uuid",
-        reason="%(reason)s",
+        reason="%(letter_reason)s",
         error_type="%(error_type)s",
         error_class="%(error_class)s",
         message="%(message)s",
@@ -311,6 +337,53 @@ _RELEASE = (
     + _SETTLED_ATTEMPT
     + " SELECT job_id FROM settled"
 )
+
+
+def hold(claim: Claim, reason: Reason, until: datetime | None, message: str = "") -> None:
+    """Hand the attempt back because what it needs is spent or away; costs the job no retry.
+
+    It is not due before `until`; None means far from now: whoever lifts the hold calls `lift`. `message` says to
+    people what it waits for; it is kept with the attempt.
+    """
+    held = {"type": "Held", "class": "held", "code": reason.value, "message": storable(message[:2000])}
+    _settle(
+        claim,
+        _HOLD,
+        outcome="released",
+        error=as_json(held | {"until": until}),
+        delay=None,
+        usage=None,
+        reason=reason,
+        until=until,
+    )
+
+
+_HOLD = (
+    """WITH settled AS (
+        UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'retry' ELSE 'cancelled' END,
+               status_reason = CASE WHEN cancel_requested_at IS NULL THEN %(reason)s ELSE 'by_user' END,
+               run_at = coalesce(%(until)s, clock_timestamp() + interval '30 days'),
+               released_count = released_count + 1,
+               finished_at = CASE WHEN cancel_requested_at IS NULL THEN NULL ELSE clock_timestamp() END,
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status || '' = 'running' RETURNING job_id)"""
+    + _SETTLED_ATTEMPT
+    + " SELECT job_id FROM settled"
+)
+
+
+def lift(agent_ids: list[str], reason: Reason) -> int:
+    """Let jobs of these agents that are held for `reason` run now; answers how many."""
+    rows = db.rows(
+        """UPDATE jobs SET run_at = now(), status = 'queued', status_reason = NULL, queued_at = now(),
+               version = version + 1
+           WHERE agent_id = ANY(%(agents)s) AND status = 'retry' AND status_reason = %(reason)s RETURNING pool""",
+        agents=agent_ids,
+        reason=reason,
+    )
+    for pool in {row["pool"] for row in rows}:
+        dispatch.ring_after_commit(pool, sum(row["pool"] == pool for row in rows))
+    return len(rows)
 
 
 def _settle(claim: Claim, statement: str, **values: object) -> None:

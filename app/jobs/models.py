@@ -54,6 +54,11 @@ class Job(Base):
     submitted_by: Mapped[str] = mapped_column(Text)
     correlation_id: Mapped[str | None] = mapped_column(Text)
     retry_of_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    replay_of_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    pinned: Mapped[bool] = mapped_column(
+        Boolean, server_default="false"
+    )  # to agent_version, whatever is newer
+    schedule_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     workflow_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     step_id: Mapped[str | None] = mapped_column(Text)
 
@@ -77,6 +82,8 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     stack_trace: Mapped[str | None] = mapped_column(Text)
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    # What the watchdog last saw: {state: ok | stalled | looping, since, last}.
+    watchdog: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
     submitted_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     queued_at: Mapped[datetime | None] = mapped_column(When)
@@ -128,6 +135,8 @@ class Job(Base):
         Index("ix_jobs_status", "status", "job_id"),
         Index("ix_jobs_agent", "agent_id", "job_id"),
         Index("ix_jobs_workflow", "workflow_id", postgresql_where=text("workflow_id IS NOT NULL")),
+        Index("ix_jobs_replay_of", "replay_of_job_id", postgresql_where=text("replay_of_job_id IS NOT NULL")),
+        Index("ix_jobs_schedule", "schedule_id", "job_id", postgresql_where=text("schedule_id IS NOT NULL")),
         Index("ix_jobs_retry_of", "retry_of_job_id", postgresql_where=text("retry_of_job_id IS NOT NULL")),
         Index("ix_jobs_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         # Waiting rows are updated often and must not bloat the claim's indexes.
@@ -152,6 +161,8 @@ class Attempt(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     delay_seconds: Mapped[float | None] = mapped_column(Float)
     usage: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    # What it ran with: {provider, model, cli_version, session_id}.
+    pins: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
     __table_args__ = (
         CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),

@@ -8,27 +8,67 @@ from typing import Any
 
 from app.db import Row, db
 from app.errors import NotFound
+from app.jobs.states import Reason
 
 # Everything the status document needs, without the big columns.
 LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, priority_rank, run_at, task_name, tags,
-    submitted_by, correlation_id, retry_of_job_id::text, workflow_id::text, step_id, fence, worker_id, process_id,
+    submitted_by, correlation_id, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, fence, worker_id, process_id,
     cancel_requested_at, retry_count, lost_count, released_count, max_retries, stage, progress, current_step, usage,
-    last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane"""
+    watchdog, last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane"""
+# For one job only: a list does not show it.
+NUMBER = """(SELECT number FROM agent_versions v WHERE v.agent_id = jobs.agent_id AND v.version = jobs.agent_version)
+    AS agent_version_number"""
 FULL = f"{LIGHT}, parameters, result, stack_trace, notify"
 CAP = 10_000
+HOLDS = {
+    Reason.BUDGET: "waits until there is budget again",
+    Reason.PROVIDER_OPEN: "waits until its provider answers again",
+}
 
 
 def get(job_id: str, *, full: bool = False) -> Row:
     """One job, with parameters, result and stack trace if `full`; NotFound if there is none."""
-    found = db.row(f"SELECT {FULL if full else LIGHT} FROM jobs WHERE job_id = %(job)s", job=job_id)
+    found = db.row(f"SELECT {FULL if full else LIGHT}, {NUMBER} FROM jobs WHERE job_id = %(job)s", job=job_id)
     if found is None:
         raise NotFound(f"there is no job {job_id}")
     return found
 
 
+def checkpoint(job_id: str) -> dict[str, Any] | None:
+    """Where the job got to; None if it kept nothing."""
+    kept: dict[str, Any] | None = db.value("SELECT checkpoint FROM jobs WHERE job_id = %(job)s", job=job_id)
+    return kept
+
+
 def version(job_id: str) -> Row | None:
-    """What decides about a 304, by the primary key alone: {version, status, submitted_by}."""
-    return db.row("SELECT version, status, submitted_by FROM jobs WHERE job_id = %(job)s", job=job_id)
+    """What decides about a 304 and its poll hint, by the primary key alone.
+
+    {version, status, submitted_by, run_at, updated_at}
+    """
+    return db.row(
+        "SELECT version, status, submitted_by, run_at, updated_at FROM jobs WHERE job_id = %(job)s",
+        job=job_id,
+    )
+
+
+def held(row: Row) -> Row | None:
+    """What a job was handed back for and waits for: {reason, message, until}; None when it is not held.
+
+    `until` None means until somebody lifts it.
+    """
+    if row["status"] != "retry" or row["status_reason"] not in HOLDS:
+        return None
+    told = db.value(
+        "SELECT error FROM job_attempts WHERE job_id = %(job)s AND fence = %(fence)s",
+        job=row["job_id"],
+        fence=row["fence"],
+    )
+    until = (told or {}).get("until")
+    return {
+        "reason": row["status_reason"],
+        "message": (told or {}).get("message") or HOLDS[row["status_reason"]],
+        "until": datetime.fromisoformat(until) if until else None,
+    }
 
 
 def some(job_ids: list[str]) -> dict[str, Row]:

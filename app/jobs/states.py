@@ -105,6 +105,10 @@ class Reason(StrEnum):
     POISON = "poison"
     BY_USER = "by_user"
     PAUSED = "paused"
+    BUDGET = "budget"
+    PROVIDER_OPEN = "provider_open"
+    STOPPED_BUDGET = "stopped_budget"
+    STALLED = "stalled"
 
 
 PRIORITIES = tuple(p.word for p in Priority)

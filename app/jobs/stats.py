@@ -69,12 +69,17 @@ def queues(*, fresh: bool = False) -> dict[str, Row]:
 
 
 def by_pool() -> list[Row]:
-    """Per pool: {pool, paused, paused_until, pause_reason, waiting, running, oldest_waiting_since}."""
+    """Per pool: {pool, paused, paused_until, pause_reason, paused_by, waiting, running, oldest_waiting_since}.
+
+    A pause whose end has passed is none, and nothing of it is told.
+    """
     return db.rows(
-        """SELECT q.pool, q.paused AND (q.paused_until IS NULL OR q.paused_until > now()) AS paused, q.paused_until,
-                  q.pause_reason, coalesce(w.waiting, 0) AS waiting, w.oldest AS oldest_waiting_since,
-                  coalesce(r.running, 0) AS running
+        """SELECT q.pool, p.paused, CASE WHEN p.paused THEN q.paused_until END AS paused_until,
+                  CASE WHEN p.paused THEN q.pause_reason END AS pause_reason,
+                  CASE WHEN p.paused THEN q.paused_by END AS paused_by,
+                  coalesce(w.waiting, 0) AS waiting, w.oldest AS oldest_waiting_since, coalesce(r.running, 0) AS running
            FROM queues q
+           CROSS JOIN LATERAL (SELECT q.paused AND (q.paused_until IS NULL OR q.paused_until > now()) AS paused) p
            LEFT JOIN (SELECT pool, count(*) AS waiting, min(run_at) AS oldest FROM jobs
                       WHERE status IN ('pending','queued','retry') AND run_at <= now() GROUP BY 1) w USING (pool)
            LEFT JOIN (SELECT pool, count(*) AS running FROM jobs WHERE status = 'running' GROUP BY 1) r USING (pool)

@@ -9,11 +9,13 @@ from typing import Any
 from app.db import Row, as_json, db, storable
 
 LONGEST_MESSAGE = 8000
+# The kinds of entries that tell what an agent did; the log is apart from them.
+STORY = ("turn", "tool", "tool_result", "provider", "budget", "watchdog")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One entry: `kind` is log, progress, stage, quality or complete."""
+    """One entry: `kind` is log, progress, stage, turn, tool, tool_result, provider, budget, watchdog, quality, complete."""
 
     at: datetime
     kind: str
@@ -34,14 +36,19 @@ class Report:
     stage: str | None = None
     current_step: str | None = None
     process_id: int | None = None
-    usage: dict[str, float] | None = None
+    usage: dict[str, Any] | None = None
     checkpoint: dict[str, Any] | None = None
+    pins: dict[str, str] | None = None
+    watchdog: dict[str, Any] | None = None
     lines: list[Line] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """There is nothing to write."""
-        said = (self.progress, self.stage, self.current_step, self.process_id, self.usage, self.checkpoint)
+        said = (
+            self.progress, self.stage, self.current_step, self.process_id, self.usage, self.checkpoint, self.pins,
+            self.watchdog,
+        )  # fmt: skip
         return not self.lines and all(value is None for value in said)
 
 
@@ -74,6 +81,8 @@ def write(report: Report) -> bool:
             pid=report.process_id,
             usage=as_json(report.usage) if report.usage is not None else None,
             checkpoint=as_json(report.checkpoint) if report.checkpoint is not None else None,
+            pins=as_json(report.pins) if report.pins is not None else None,
+            watchdog=as_json(report.watchdog) if report.watchdog is not None else None,
             lines=as_json(lines),
             count=len(lines),
         )
@@ -85,9 +94,12 @@ _WRITE = """
         UPDATE jobs SET progress = coalesce(%(progress)s, progress), stage = coalesce(%(stage)s, stage),
                current_step = coalesce(%(step)s, current_step), process_id = coalesce(%(pid)s, process_id),
                usage = coalesce(%(usage)s, usage), checkpoint = coalesce(%(checkpoint)s, checkpoint),
-               last_seq = last_seq + %(count)s, version = version + 1, updated_at = clock_timestamp()
+               watchdog = coalesce(%(watchdog)s, watchdog), last_seq = last_seq + %(count)s, version = version + 1, updated_at = clock_timestamp()
         WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status || '' = 'running'
         RETURNING job_id, last_seq - %(count)s AS base)
+    , pinned AS (
+        UPDATE job_attempts a SET pins = coalesce(%(pins)s, a.pins), usage = coalesce(%(usage)s, a.usage) FROM mine
+        WHERE a.job_id = mine.job_id AND a.fence = %(fence)s AND coalesce(%(pins)s::jsonb, %(usage)s::jsonb) IS NOT NULL)
     , said AS (
         INSERT INTO job_events (job_id, seq, fence, at, kind, level, source, message, data)
         SELECT mine.job_id, mine.base + n.n, %(fence)s, n.at, n.kind, n.level, n.source, n.message,
@@ -110,6 +122,33 @@ def log(job_id: str, *, after: int = 0, limit: int = 200, level: str | None = No
 def events(job_id: str, *, after: int = 0, limit: int = 200) -> list[Row]:
     """Everything the job said, log lines included, above sequence number `after`."""
     return _read(job_id, "true", after, limit, None)
+
+
+def story(job_id: str, *, after: int = 0, limit: int = 200) -> list[Row]:
+    """The transcript above sequence number `after`, oldest first: turns, tool calls, switches, warnings."""
+    return _read(job_id, f"kind IN {STORY}", after, limit, None)
+
+
+def newest_story(job_id: str, limit: int) -> list[Row]:
+    """The last `limit` entries of the transcript, oldest first."""
+    rows = db.rows(
+        f"""SELECT seq, at, fence AS attempt, kind, level, source, message, data FROM job_events
+            WHERE job_id = %(job)s AND kind IN {STORY} ORDER BY seq DESC LIMIT %(limit)s""",
+        job=job_id,
+        limit=limit,
+    )
+    return rows[::-1]
+
+
+def tool_calls(job_id: str, call_ids: list[str]) -> dict[tuple[int, str], Row]:
+    """The newest call of each of these ids, by (attempt, call_id)."""
+    rows = db.rows(
+        """SELECT seq, at, fence AS attempt, kind, level, source, message, data FROM job_events
+           WHERE job_id = %(job)s AND kind = 'tool' AND data ->> 'call_id' = ANY(%(ids)s) ORDER BY seq""",
+        job=job_id,
+        ids=call_ids,
+    )
+    return {(row["attempt"], row["data"]["call_id"]): row for row in rows}
 
 
 def newest(job_id: str, limit: int) -> list[Row]:
@@ -151,11 +190,12 @@ def history(job_id: str) -> list[Row]:
 def attempts(job_id: str) -> list[Row]:
     """Every execution, in order.
 
-    Each {attempt, worker_id, agent_version, started_at, ended_at, outcome, error, delay_seconds, duration_seconds}.
+    Each {attempt, worker_id, agent_version, started_at, ended_at, outcome, error, delay_seconds, duration_seconds,
+    usage, pins: {provider?, model?, cli_version?, session_id?}}.
     """
     return db.rows(
         """SELECT fence AS attempt, worker_id, agent_version, started_at, ended_at, outcome, error, delay_seconds,
-                  extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float AS duration_seconds
+                  usage, pins, extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at)::float AS duration_seconds
            FROM job_attempts WHERE job_id = %(job)s ORDER BY fence""",
         job=job_id,
     )

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.agents import registry
 from app.db import db
 from app.jobs import dispatch, lifecycle
+from app.jobs.states import Reason
+from app.providers import catalogue
 
 
 def tick(gap_seconds: float = 15) -> None:
@@ -71,6 +74,15 @@ def trim_slots() -> int:
     return over + leaked
 
 
+def lift_recovered() -> int:
+    """Let go on what waits for providers that take calls again; answers how many jobs."""
+    agent_ids = catalogue.recovered()
+    if not agent_ids:
+        return 0
+    registry.unhold_agents(agent_ids, Reason.PROVIDER_OPEN)
+    return lifecycle.lift(agent_ids, Reason.PROVIDER_OPEN)
+
+
 def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], None], limit: int = 500) -> int:
     """Remove finished jobs after their retention, and history, figures and letters after theirs (JOB-26).
 
@@ -96,8 +108,10 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
 _PURGES = (
     "DELETE FROM job_history WHERE at < now() - %(days)s * interval '1 day'",
     "DELETE FROM audit_log WHERE at < now() - %(days)s * interval '1 day'",
+    "DELETE FROM usage_events WHERE at < now() - %(days)s * interval '1 day'",
     "DELETE FROM task_history WHERE completed_at < now() - %(days)s * interval '1 day'",
     "DELETE FROM dead_letters WHERE resubmitted_at < now() - interval '90 days'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '2 days'",
+    "DELETE FROM agent_holds WHERE until < now() - interval '1 hour'",
     "DELETE FROM workers WHERE seen_at < now() - interval '1 day'",
 )

@@ -1,33 +1,78 @@
-"""The first start: agents from the catalogue, and the first admin. Doing it again changes nothing."""
+"""The first start: agents from the catalogue, of plugins and folders, and the first admin. Doing it again changes nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from app import audit
 from app.accounts import users
-from app.agents import registry
-from app.agents.definition import Definition, read_folder
+from app.agents import folders, importing, plugins, registry
+from app.agents.folders import File
+from app.agents.front_matter import Complaint
+from app.agents.importing import BROKEN, UNCHANGED, Item, Plan
+from app.errors import Invalid
+from app.observe import logs
+from app.providers import catalogue
 
 CATALOG = Path(__file__).resolve().parent.parent / "agents" / "catalog"
+BUILT_IN = "catalog"
+
+log = logs.get(__name__)
 
 
-def agents(folders: tuple[Path, ...] = ()) -> int:
-    """Install the catalogue and the definitions of `folders`; answers how many changed. Does not commit."""
-    changed = 0
-    for folder in (CATALOG, *folders):
-        for definition in read_folder(folder):
-            changed += _install(definition, "catalog" if folder == CATALOG else str(folder))
-    return changed
+def agents(wanted: tuple[Path, ...] = ()) -> list[str]:
+    """Install the catalogue, the plugins' definitions and those of the folders; later ones replace earlier ones.
+
+    A file with a mistake leaves its agent as it was; it is logged, kept for the page of agents, and told in the
+    lines that are answered. What somebody imported by hand stays. Does not commit.
+    """
+    known = importing.known()
+    plans = [(source, importing.plan(files, known)) for source, files in _sources(wanted)]
+    broken: list[tuple[str, Item]] = []
+    for number, (source, made) in enumerate(plans):
+        later = {item.agent_id for _, other in plans[number + 1 :] for item in other.items if item.sound}
+        chosen = _chosen(made, source, later, known)
+        done = importing.apply(chosen, source=source, by="seed")
+        broken += [(source, item) for item in done.broken if item.errors]
+    importing.note_problems(broken)
+    return [line for source, item in broken for line in _told(source, item)]
 
 
-def _install(definition: Definition, source: str) -> bool:
-    changed = registry.install(definition, source)
-    if changed:
-        audit.record("agent.installed", actor="seed", subject=definition.agent_id,
-                     details={"version": definition.version, "source": source})  # fmt: skip
-    return changed
+def _sources(wanted: tuple[Path, ...]) -> Iterator[tuple[str, list[File]]]:
+    yield BUILT_IN, folders.read(CATALOG)
+    for plugin in plugins.found():
+        yield plugin.source, plugin.files()
+    for folder in wanted:
+        try:
+            yield str(folder), folders.read(folder)
+        except Invalid as wrong:
+            yield str(folder), [File(path=f"{folder}/*.md", problem=wrong.message, chosen=True)]
+
+
+def _chosen(made: Plan, source: str, later: set[str | None], known: dict[str, importing.Known]) -> Plan:
+    """Without what a later source defines as well, and without what somebody replaced by an import."""
+    items = []
+    for item in made.items:
+        before = known.get(item.agent_id or "")
+        if item.sound and item.agent_id in later:
+            continue
+        if item.sound and before and before.source == registry.IMPORTED and item.action != UNCHANGED:
+            if source == BUILT_IN:
+                continue
+            said = f"not installed: somebody imported another {item.agent_id}, which stays; import this one to change that"
+            item = replace(item, action=BROKEN, errors=(Complaint(message=said),), definition=None)  # noqa: PLW2901
+        items.append(item)
+    return replace(made, items=tuple(items))
+
+
+def _told(source: str, item: Item) -> Iterator[str]:
+    for complaint in item.errors:
+        place = f"{item.path}:{complaint.line}" if complaint.line else item.path
+        said = f"{complaint.pointer}: {complaint.message}" if complaint.pointer else complaint.message
+        log.warning("agents.broken", path=item.path, line=complaint.line, source=source, error=said)
+        yield f"Not installed: {place}: {said}"
 
 
 def first_admin(email: str, password: str, api_key: str) -> list[str]:
@@ -41,7 +86,7 @@ def first_admin(email: str, password: str, api_key: str) -> list[str]:
     return lines
 
 
-class Wanted(Protocol):
+class Wanted(catalogue.Wanted, Protocol):
     """What the seed needs of the settings; rooms do not import them."""
 
     @property
@@ -63,5 +108,6 @@ class Wanted(Protocol):
 
 def seed(wanted: Wanted) -> list[str]:
     """Everything that must exist; answers lines to print. Does not commit."""
-    agents(wanted.agent_folders)
-    return first_admin(wanted.admin_email, wanted.admin_password, wanted.admin_api_key)
+    broken = agents(wanted.agent_folders)
+    catalogue.seed(wanted)
+    return [*broken, *first_admin(wanted.admin_email, wanted.admin_password, wanted.admin_api_key)]

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx2
 import pytest
 
+from tests.journeys.asking import JOURNEYS_KEY
 from tests.journeys.contract import Contract
 from tests.journeys.person import Person
-from tests.journeys.product import API_KEY, Product
+from tests.journeys.product import API_KEY, Product, running
+from tests.journeys.willing import willing
+from tests.model_server import Model
 
 
 @pytest.fixture(scope="session")
-def product() -> Iterator[Product]:
-    """A running Callboard; at the end SIGTERM must end it, and leave no process."""
-    home = Path(tempfile.mkdtemp(prefix="cb-j-"))  # short: sockets lie in it
-    running = Product(home)
-    running.start()
-    yield running
-    code = running.stop()
+def model() -> Iterator[Model]:
+    """What the language models of the suite are: a local server with their protocol."""
+    with willing() as made:
+        yield made
 
-    assert code == 0, running.said.read_text()
-    assert running.processes() == []
-    running.said.unlink()
-    shutil.rmtree(home)
+
+@pytest.fixture(scope="session")
+def product(model: Model) -> Iterator[Product]:
+    """The running Callboard of the suite."""
+    with running(
+        LLM_PROVIDERS="openai",
+        OPENAI_BASE_URL=f"{model.url}/v1",
+        OPENAI_API_KEY="sk-journeys",
+        JOURNEYS_KEY=JOURNEYS_KEY,
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

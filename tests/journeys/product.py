@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,6 +129,22 @@ class Product:
                 cursor.execute(statement)
         finally:
             connection.close()
+
+
+@contextmanager
+def running(**environ: str) -> Iterator[Product]:
+    """A Callboard of its own, with these settings; at the end SIGTERM must end it, and leave no process."""
+    home = Path(tempfile.mkdtemp(prefix="cb-j-"))  # short: sockets lie in it
+    product = Product(home, **environ)
+    product.start()
+    try:
+        yield product
+    finally:
+        code = product.stop()
+    assert code == 0, product.said.read_text()
+    assert product.processes() == []
+    product.said.unlink()
+    shutil.rmtree(home)
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -139,7 +139,7 @@ def test_a_hook_that_breaks_leaves_a_leased_job_which_the_rescue_finds(
 ) -> None:
     calls: list[int] = []
 
-    def break_down(*_: Any) -> None:
+    def break_down(*_: Any, **_named: Any) -> None:
         calls.append(1)
         raise RuntimeError("a bug in the hook")
 

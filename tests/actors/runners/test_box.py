@@ -17,7 +17,7 @@ import pytest
 
 from actors.runners.box import OutOfMemory, OutputLimit, run_boxed
 from actors.runners.order import Limits
-from app.errors import AttemptTimeout, Cancelled, PermanentError, Released, TemporaryError
+from app.errors import AttemptTimeout, Cancelled, PermanentError, Released, Stalled, TemporaryError
 from app.settings import ROOT
 from tests.actors.runners.boxes import TREE, LeaseLost, alive, shell, work_for
 from tests.doubles import RecordingContext
@@ -84,6 +84,22 @@ def test_a_lost_lease_ends_the_tree(context: RecordingContext) -> None:
     with pytest.raises(Cancelled):
         shell(TREE, losing, work, on_line=when_planted(lambda: setattr(losing, "lost", True)))
 
+    assert alive(work) == []
+
+
+def test_an_error_that_the_checkpoint_raises_ends_the_tree_and_comes_back(context: RecordingContext) -> None:
+    work, error = work_for({}), Stalled("Nothing was heard for 300 s.")
+
+    with pytest.raises(Stalled) as caught:
+        shell(
+            "echo stuck >&2;" + TREE,
+            context,
+            work,
+            on_line=when_planted(lambda: setattr(context, "stop_error", error)),
+        )
+
+    assert caught.value is error
+    assert str(error.details["stderr"]).startswith("stuck\n")
     assert alive(work) == []
 
 

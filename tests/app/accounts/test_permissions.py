@@ -29,6 +29,8 @@ def somebody(role: str, **more: object) -> Principal:
         ("view_queues", "yes", "yes", "yes"),
         ("view_agents", "yes", "yes", "yes"),
         ("view_workers", "yes", "yes", "yes"),
+        ("view_providers", "yes", "yes", "yes"),
+        ("manage_providers", "yes", "no", "no"),
         ("view_audit", "yes", "no", "no"),
         ("manage_users", "yes", "no", "no"),
         ("manage_api_keys", "yes", "owner", "owner"),

@@ -26,6 +26,8 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "cancel_job_by_post": ("/api/v1/jobs/{queued}/cancel", None, "401 403 404 200 200"),
     "change_job_priority": ("/api/v1/jobs/{queued}", {"priority": "high"}, "401 403 404 200 200"),
     "retry_job": ("/api/v1/jobs/{failed}/retry", None, "401 403 404 201 201"),
+    "replay_job": ("/api/v1/jobs/{failed}/replay", None, "401 403 404 201 201"),
+    "compare_jobs": ("/api/v1/jobs/compare?a={queued}&b={queued}", None, "401 403 404 200 200"),
     "get_job_status": ("/api/v1/jobs/{queued}/status", None, "401 200 404 200 200"),
     "get_job_statuses": ("/api/v1/jobs/status?ids={queued}", None, "401 200 200 200 200"),
     "get_job_logs": ("/api/v1/jobs/{queued}/logs", None, "401 403 404 200 200"),
@@ -46,10 +48,46 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_agent_schema": ("/api/v1/agents/test-echo/schema", None, "401 200 200 200 200"),
     "get_agent_health": ("/api/v1/agents/test-echo/health", None, "401 200 200 200 200"),
     "get_agent_docs": ("/api/v1/agents/test-echo/docs", None, "401 200 200 200 200"),
+    "remove_agent": ("/api/v1/agents/test-echo", None, "401 403 403 403 409"),
+    "import_agents": ("/api/v1/agents/import", {"files": [{"path": "x.md", "content": "---"}]}, "401 403 403 403 200"),
+    "list_agent_versions": ("/api/v1/agents/test-echo/versions", None, "401 200 200 200 200"),
+    "get_agent_version": ("/api/v1/agents/test-echo/versions/1", None, "401 200 200 200 200"),
+    "compare_agent_versions": ("/api/v1/agents/test-echo/versions/1/diff/1", None, "401 200 200 200 200"),
     "list_queues": ("/api/v1/queues", None, "401 200 200 200 200"),
     "get_queue_stats": ("/api/v1/queues/stats", None, "401 200 200 200 200"),
+    "pause_queue": ("/api/v1/queues/testing/pause", {"reason": "x"}, "401 403 403 403 200"),
+    "resume_queue": ("/api/v1/queues/testing/resume", None, "401 403 403 403 200"),
     "get_scaling": ("/api/v1/scaling", None, "401 200 200 200 200"),
+    "list_providers": ("/api/v1/providers", None, "401 200 200 200 200"),
+    "get_provider": ("/api/v1/providers/{provider}", None, "401 200 200 200 200"),
+    "add_provider": (
+        "/api/v1/providers", {"provider_id": "{fresh}", "base_url": "http://h/v1", "model": "m"},
+        "401 403 403 403 201",
+    ),
+    "change_provider": ("/api/v1/providers/{provider}", {"enabled": False}, "401 403 403 403 200"),
+    "remove_provider": ("/api/v1/providers/{provider}", None, "401 403 403 403 204"),
+    "reset_provider": ("/api/v1/providers/{provider}/reset", None, "401 403 403 403 200"),
+    "list_models": ("/api/v1/models", None, "401 200 200 200 200"),
+    "list_prices": ("/api/v1/prices", None, "401 200 200 200 200"),
+    "put_price": (
+        "/api/v1/prices",
+        {"provider_id": "p", "model": "m", "valid_from": "2026-01-01", "input_usd": 1, "output_usd": 2},
+        "401 403 403 403 200",
+    ),
+    "remove_price": (
+        "/api/v1/prices?provider_id=p&model={price}&valid_from=2026-01-01", None, "401 403 403 403 204",
+    ),
     "list_workers": ("/api/v1/workers", None, "401 200 200 200 200"),
+    "list_budgets": ("/api/v1/budgets", None, "401 200 200 200 200"),
+    "create_budget": (
+        "/api/v1/budgets", {"name": "x", "scope": "global", "unit": "usd", "limit": 5}, "401 403 403 403 201",
+    ),
+    "get_budget": ("/api/v1/budgets/{budget}", None, "401 200 200 200 200"),
+    "change_budget": ("/api/v1/budgets/{budget}", {"limit": 6}, "401 403 403 403 200"),
+    "delete_budget": ("/api/v1/budgets/{budget}", None, "401 403 403 403 204"),
+    "get_usage": ("/api/v1/usage", None, "401 200 200 200 200"),
+    "get_job_usage": ("/api/v1/jobs/{queued}/usage", None, "401 403 404 200 200"),
+    "resume_job": ("/api/v1/jobs/{stopped}/resume", None, "401 403 404 201 201"),
     "login": (
         "/api/v1/auth/login", {"email": "owner@example.org", "password": PASSWORD}, "200 200 200 200 200",
     ),
@@ -100,9 +138,13 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "queued": lambda: world.submitted(owner.id),
         "failed": lambda: world.failed(owner.id),
         "letter": lambda: world.letter(owner.id),
+        "stopped": lambda: world.stopped_by_budget(owner.id),
+        "budget": world.budget,
         "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
         "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
         "user": lambda: owner.id,
+        "provider": world.provider,
+        "price": world.price,
     }
     for word, make in makers.items():
         if "{" + word + "}" in path:
@@ -113,6 +155,8 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
 def _fill(body: Any, words: dict[str, str]) -> Any:
     if isinstance(body, dict):
         return {name: _fill(value, words) for name, value in body.items()}
+    if isinstance(body, list):
+        return [_fill(value, words) for value in body]
     return body.format(**words) if isinstance(body, str) else body
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.db import Database
+from app.api import job_status
+from app.db import Database, db
+from app.jobs import lifecycle
 from tests.app.api import world
 from tests.app.api.calling import Caller
 
@@ -41,10 +43,10 @@ def test_unchanged_is_304_without_a_body(make: Any, owner: Caller) -> None:
     assert again.headers["Cache-Control"] == "private, no-cache"
 
 
-@pytest.mark.parametrize("form", ["W/{}", '"x", {}', '{}, W/"y"'])
+@pytest.mark.parametrize("form", ["W/{}", "{}", '"x", {}', '{}, W/"y"', 'W/"x", W/{}'])
 def test_the_tag_is_found_in_every_form(form: str, owner: Caller) -> None:
     job_id = world.completed(owner.id)
-    tag = status(owner, job_id).headers["ETag"]
+    tag = status(owner, job_id).headers["ETag"].removeprefix("W/")
 
     assert status(owner, job_id, **{"If-None-Match": form.format(tag)}).status_code == 304
 
@@ -54,11 +56,81 @@ def test_any_other_tag_gets_the_document(header: str, owner: Caller) -> None:
     assert status(owner, world.completed(owner.id), **{"If-None-Match": header}).status_code == 200
 
 
-def test_a_tag_that_compression_has_marked_is_the_same(owner: Caller) -> None:
+@pytest.mark.parametrize("later", ["br", "gzip", "identity"])
+@pytest.mark.parametrize("first", ["br", "gzip", "identity"])
+def test_one_tag_fits_the_document_however_it_is_packed(first: str, later: str, owner: Caller) -> None:
     job_id = world.completed(owner.id)
-    tag = status(owner, job_id).headers["ETag"]
+    packed = owner.app.test_client(use_cookies=False).get(
+        f"{JOBS}/{job_id}/status", headers={"Authorization": f"Bearer {owner.key}", "Accept-Encoding": first}
+    )
+    tag = packed.headers["ETag"]
+    again = status(owner, job_id, **{"If-None-Match": tag, "Accept-Encoding": later})
 
-    assert status(owner, job_id, **{"If-None-Match": f'{tag[:-1]}:gzip"'}).status_code == 304
+    assert packed.headers.get("Content-Encoding", "identity") == first
+    assert tag.startswith('W/"')
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+
+
+def test_a_304_says_when_to_come_back_as_a_200_does(owner: Caller) -> None:
+    job_id = world.running(owner.id).job_id
+    fresh = status(owner, job_id)
+    again = status(owner, job_id, **{"If-None-Match": fresh.headers["ETag"]})
+
+    assert again.status_code == 304
+    for name in ("Retry-After", "X-Poll-After-Ms"):
+        assert again.headers[name] == fresh.headers[name]
+    assert again.headers["X-Poll-After-Ms"] == str(fresh.json["poll"]["next_after_ms"])
+
+
+def test_the_304_of_a_finished_job_says_that_one_need_not_come_back(owner: Caller) -> None:
+    job_id = world.completed(owner.id)
+    again = status(owner, job_id, **{"If-None-Match": status(owner, job_id).headers["ETag"]})
+
+    assert again.status_code == 304
+    assert not {"Retry-After", "X-Poll-After-Ms"} & set(again.headers.keys())
+
+
+def test_a_poll_too_soon_gets_the_document_it_got_before(
+    owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_status._recent, "now", lambda: 7.0)  # however long this takes
+    job_id = world.running(owner.id).job_id
+    first = status(owner, job_id)
+    asked = _statements(lambda: status(owner, job_id))
+
+    assert status(owner, job_id).data == first.data  # with the same timestamp
+    assert [text for text in asked if "FROM jobs" in text] == [
+        "SELECT version, status, submitted_by, run_at, updated_at FROM jobs WHERE job_id = %(job)s"
+    ]
+
+
+def test_a_poll_too_soon_is_never_told_an_old_state(owner: Caller) -> None:
+    claim = world.running(owner.id)
+    assert status(owner, claim.job_id).json["status"] == "running"
+    with db.transaction():
+        lifecycle.complete(claim, {"answer": 42})
+
+    ended = status(owner, claim.job_id).json
+    assert (ended["status"], ended["result"]) == ("completed", {"answer": 42})
+
+
+def test_a_poll_too_soon_shows_nobody_what_another_may_see(
+    owner: Caller, viewer: Caller, admin: Caller, other: Caller
+) -> None:
+    job_id = world.completed(owner.id)
+    mine, seen, managed, foreign = (status(who, job_id) for who in (owner, viewer, admin, other))
+
+    assert "result" in mine.json
+    assert ("result" in seen.json, seen.json["actions"]) == (False, [])
+    assert managed.json["actions"] == ["retry", "replay"]
+    assert foreign.status_code == 404
+
+
+def test_with_other_lines_of_the_log_it_is_another_document(owner: Caller) -> None:
+    claim = world.running(owner.id)
+    world.said(claim, "one", "two")
+
+    assert [len(status(owner, claim.job_id, f"?logs={n}").json["logs"]) for n in (1, 2, 1)] == [1, 2, 1]
 
 
 def test_any_change_gives_a_new_document(owner: Caller) -> None:
@@ -146,8 +218,11 @@ def test_many_jobs_in_one_request(owner: Caller, other: Caller) -> None:
 def test_many_jobs_have_one_tag(owner: Caller) -> None:
     first, second = world.running(owner.id), world.running(owner.id)
     path = f"{JOBS}/status?ids={first.job_id},{second.job_id}"
-    tag = owner.get(path).headers["ETag"]
-    assert owner.get(path, headers={"If-None-Match": tag}).status_code == 304
+    fresh = owner.get(path)
+    tag = fresh.headers["ETag"]
+    again = owner.get(path, headers={"If-None-Match": tag})
+    assert again.status_code == 304
+    assert again.headers["X-Poll-After-Ms"] == fresh.headers["X-Poll-After-Ms"] == "2000"
 
     world.said(second, "news")
     assert owner.get(path, headers={"If-None-Match": tag}).status_code == 200

@@ -5,7 +5,10 @@ from typing import Any
 
 from app import clock
 from app.db import db
+from app.jobs import timeline
+from app.jobs.timeline import Report
 from app.workers import fleet
+from tests import acting
 from tests.app.api import world
 from tests.app.api.calling import Caller
 
@@ -71,3 +74,28 @@ def test_explain_of_a_later_job_says_until_when(owner: Caller) -> None:
     first = told(owner, job_id, "explain")["blockers"][0]
 
     assert (first["code"], first["until"] is not None) == ("scheduled", True)
+
+
+def test_explain_names_the_jobs_in_the_way_that_one_may_see(owner: Caller, admin: Caller) -> None:
+    with db.quick():
+        acting.agent("narrow", max_concurrent=1)
+        taken = acting.claimed("narrow", submitted_by=admin.id)
+        fleet.register("w", hostname="h", process_id=1, pools=("general",), threads=4, release="t")
+        job_id = acting.submitted("narrow", submitted_by=owner.id)
+
+    (own,) = told(owner, job_id, "explain")["blockers"]
+    (whole,) = told(admin, job_id, "explain")["blockers"]
+
+    assert (own["code"], own["holders"], own["holder_count"]) == ("agent_limit", [], 1)
+    assert [(each["job_id"], each["worker_id"]) for each in whole["holders"]] == [(taken.job_id, "w1")]
+
+
+def test_attempts_say_what_they_ran_with(owner: Caller) -> None:
+    claim = world.running(owner.id)
+    with db.quick():
+        pins = {"provider": "anthropic", "model": "opus"}
+        timeline.write(Report(job_id=claim.job_id, fence=claim.fence, lease_id=claim.lease_id, pins=pins))
+
+    (attempt,) = told(owner, claim.job_id, "attempts")["attempts"]
+
+    assert attempt["pins"] == pins

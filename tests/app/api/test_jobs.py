@@ -218,7 +218,7 @@ def test_a_finished_job_shows_its_result_to_its_owner(owner: Caller) -> None:
     assert (job["status"], job["progress"], job["result"]) == ("completed", 100, {"answer": 42})
     assert job["parameters"] == {"text": "hello"}
     assert job["poll"] == {"next_after_ms": None, "terminal": True}
-    assert job["actions"] == ["retry"]
+    assert job["actions"] == ["retry", "replay"]
 
 
 def test_a_failed_job_shows_what_went_wrong_to_its_owner(owner: Caller) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import date
+from decimal import Decimal
+
 from app import clock
 from app.db import db
-from app.errors import PermanentError
-from app.jobs import artifacts, claims, dead_letters, intake, lifecycle
+from app.errors import PermanentError, StoppedByBudget
+from app.jobs import artifacts, claims, dead_letters, intake, lifecycle, spending
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim
 from app.jobs.intake import Wish
 from app.jobs.states import Reason
 from app.jobs.timeline import Line, Report, write
+from app.providers import catalogue, prices
 from app.settings import POOLS
 
 WORKER = "test-worker"
@@ -51,6 +56,21 @@ def failed(owner: str, message: str = "it is broken", **wish: object) -> str:
     return claim.job_id
 
 
+def stopped_by_budget(owner: str, **wish: object) -> str:
+    """A job that used all it may."""
+    claim = running(owner, **wish)
+    with db.transaction():
+        lifecycle.fail(claim, StoppedByBudget("it is spent"), Reason.STOPPED_BUDGET, partial={"half": True})
+    return claim.job_id
+
+
+def budget(**wish: object) -> str:
+    """A budget; $1.00 a month for everything unless told."""
+    told = {"name": "one", "scope": "global", "unit": "usd", "limit_amount": 1} | wish
+    with db.transaction():
+        return str(spending.create(by="ada", **told)["budget_id"])
+
+
 def letter(owner: str, **wish: object) -> str:
     """A dead letter's own id."""
     job_id = failed(owner, **wish)
@@ -65,6 +85,21 @@ def said(claim: Claim, *messages: str, level: str = "info") -> None:
         assert write(
             Report(job_id=claim.job_id, fence=claim.fence, lease_id=claim.lease_id, lines=lines, progress=30)
         )
+
+
+def provider(provider_id: str | None = None, **values: object) -> str:
+    """A provider of an admin's own."""
+    made = provider_id or f"p-{uuid.uuid4().hex[:8]}"
+    with db.transaction():
+        catalogue.add(made, {"base_url": "http://127.0.0.1:9/v1", "model": "m"} | values)
+    return made
+
+
+def price(model: str = "m") -> str:
+    """A model of the provider `p` with a price of our own since 2026-01-01; answers the model."""
+    with db.transaction():
+        prices.put("p", model, date(2026, 1, 1), by="test", input_usd=Decimal(1), output_usd=Decimal(2))
+    return model
 
 
 def artifact(

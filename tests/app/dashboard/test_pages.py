@@ -15,6 +15,11 @@ PLAIN = (
     "/jobs?state=waiting&agent=test-noop&priority=high&since=7d&tag=x&q=y",
     "/agents",
     "/agents/test-flaky",
+    "/agents/test-flaky/versions/1",
+    "/providers",
+    "/costs",
+    "/costs?by=day&days=7",
+    "/budgets",
 )
 WRITING = ("/submit", "/submit/test-flaky", "/submit/test-flaky?example=1")
 ADMINS = ("/dead-letters", "/dead-letters?window=30d&all=1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -53,3 +54,24 @@ def test_times_are_told_in_utc_whatever_they_come_as() -> None:
 def test_counts_say_when_they_stopped() -> None:
     assert (words.capped(9_999), words.capped(10_000), words.many(1, "job"), words.many(2, "retry", "retries")) == (
         "9,999", "10,000+", "1 job", "2 retries")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("usage", "said"),
+    [
+        (None, ""),
+        ({"pages": 3}, ""),
+        ({"input_tokens": 12_000, "output_tokens": 345, "cost_usd": None, "cost_status": "unpriced"}, "12,345 tok, unpriced"),
+        ({"output_tokens": 345, "billing": "local"}, "345 tok, local"),
+        ({"output_tokens": 345, "cost_usd": 0.0, "cost_status": "reported", "billing": "subscription"}, "345 tok, subscription"),
+        ({"output_tokens": 345, "cost_usd": 0.0, "cost_status": "reported", "billing": "api"}, "345 tok, no charge"),
+        ({"output_tokens": 345, "cost_usd": None, "cost_status": "unaccounted"}, "345 tok, unaccounted"),
+        ({"input_tokens": 1, "cache_read_tokens": 2, "cache_write_tokens": 3, "cost_usd": 0.01234}, "$0.0123, 6 tok"),
+        ({"input_tokens": 9_000, "cost_usd": 12.34, "unpriced_tokens": 2_000}, "$12.34, 9,000 tok (2,000 unpriced)"),
+        ({"cost_usd": 0.00001, "input_tokens": 1}, "less than $0.0001, 1 tok"),
+        ({"cost_usd": 0.5}, "$0.50"),
+        ({"output_tokens": 9, "cost_usd": 0.35, "billing": "subscription"}, "9 tok, subscription (worth $0.35)"),
+    ],
+)  # fmt: skip
+def test_money_is_never_a_zero_that_nobody_knows(usage: dict[str, Any] | None, said: str) -> None:
+    assert words.money(usage) == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from app import clock
 from app.accounts.permissions import Principal
+from app.agents import registry
 from app.db import db
 from app.errors import PermanentError, TemporaryError
 from app.jobs import document, lifecycle, queries, timeline
@@ -42,7 +44,7 @@ def test_ids_are_the_same_under_both_names() -> None:
 def test_what_can_be_done_is_what_the_verbs_accept(where: Status) -> None:
     job_id, _ = acting.brought_to(where)
     expected = (
-        ["retry"]
+        ["retry", "replay"]
         if where in FINAL
         else ["cancel"]
         if where == Status.RUNNING
@@ -194,3 +196,55 @@ def _say(step: str, claim: Claim, n: int) -> None:
             lifecycle.complete(claim, {"n": n})
         case "fail":
             lifecycle.fail(claim, PermanentError(str(n)), Reason.PERMANENT)
+
+
+def _noticed(claim: Claim, **watchdog: str) -> None:
+    timeline.write(Report(job_id=claim.job_id, fence=claim.fence, lease_id=claim.lease_id, watchdog=watchdog))
+
+
+def test_what_the_watchdog_noticed_is_shown_while_the_job_runs_its_words_only_to_its_own() -> None:
+    claim = acting.claimed()
+    assert _shown(claim.job_id)["watchdog"] is None
+    before = queries.get(claim.job_id)["version"]
+    seen = {"state": "stalled", "since": "2026-11-21T10:00:00.000Z", "last": "Bash npm test"}
+    _noticed(claim, **seen)
+    assert queries.get(claim.job_id)["version"] == before + 1
+    assert _shown(claim.job_id)["watchdog"] == _shown(claim.job_id, ADMIN)["watchdog"] == seen
+    assert _shown(claim.job_id, VIEWER)["watchdog"] == seen | {"last": None}
+    lifecycle.release(claim)
+    assert _shown(claim.job_id)["watchdog"] is None
+    again = acting.claim()
+    assert again is not None
+    assert _shown(again.job_id)["watchdog"] is None
+
+
+def test_a_held_job_says_what_it_waits_for_and_promises_no_time_it_does_not_know() -> None:
+    claim = acting.claimed()
+    until = clock.now() + timedelta(hours=2)
+    lifecycle.hold(claim, Reason.PROVIDER_OPEN, until, "anthropic rests")
+    shown = _shown(claim.job_id)
+    assert (shown["status"], shown["status_reason"], shown["retry_count"]) == ("retry", "provider_open", 0)
+    assert (shown["held"]["reason"], shown["held"]["message"]) == ("provider_open", "anthropic rests")
+    assert abs(shown["held"]["until"] - until) < timedelta(milliseconds=1)
+    assert (shown["next_retry_at"], shown["agent_hold"]) == (None, None)
+
+    db.run("UPDATE jobs SET run_at = now() WHERE job_id = %(id)s", id=claim.job_id)
+    again = acting.claim()
+    assert again is not None
+    assert _shown(again.job_id)["held"] is None
+    lifecycle.hold(again, Reason.BUDGET, None, "the budget is spent")
+    assert _shown(again.job_id)["held"] == {
+        "reason": "budget",
+        "message": "the budget is spent",
+        "until": None,
+    }
+    assert [a["error"]["code"] for a in timeline.attempts(claim.job_id)] == ["provider_open", "budget"]
+
+
+def test_what_holds_the_agent_is_shown_with_its_waiting_jobs_only() -> None:
+    acting.agent("spender")
+    running = acting.claimed("spender")
+    waiting = acting.submitted("spender")
+    registry.hold("spender", "budget", "spent", until=None)
+    assert _shown(waiting)["agent_hold"] == {"reason": "budget", "message": "spent", "until": None}
+    assert _shown(running.job_id)["agent_hold"] is None

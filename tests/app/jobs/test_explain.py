@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from app import clock
+from app.accounts.permissions import Principal
 from app.agents import registry
 from app.db import db
 from app.errors import NotFound, PermanentError, TemporaryError
@@ -82,17 +85,115 @@ def test_the_agents_places_are_taken() -> None:
     assert _codes(acting.submitted("narrow")) == ["agent_limit"]
 
 
-def test_the_agents_rate_is_spent() -> None:
+def _who(role: str, user_id: str = acting.OWNER) -> Principal:
+    return Principal(user_id=user_id, email="a@example.org", role=role)
+
+
+def test_it_is_said_who_holds_the_places_to_those_who_may_know() -> None:
+    _worker(9)
+    acting.agent("narrow", max_concurrent=2)
+    mine = acting.claimed("narrow", worker="w1", task_name="Mine")
+    other = acting.claimed("narrow", worker="w2", submitted_by="eve")
+    job_id = acting.submitted("narrow")
+
+    def seen_by(who: Principal | None) -> dict[str, Any]:
+        (blocker,) = explain(job_id, who=who)["blockers"]
+        return dict(blocker)
+
+    everything = seen_by(None)
+    assert everything["message"] == "all 2 places of narrow are taken"
+    assert [(h["job_id"], h["task_name"], h["worker_id"]) for h in everything["holders"]] == [
+        (mine.job_id, "Mine", "w1"),
+        (other.job_id, None, "w2"),
+    ]
+    assert clock.now() - everything["holders"][0]["since"] < timedelta(minutes=1)
+    assert seen_by(_who("admin")) == seen_by(_who("viewer")) == everything
+    own = seen_by(_who("user"))
+    assert ([h["job_id"] for h in own["holders"]], own["holder_count"]) == ([mine.job_id], 2)
+    assert seen_by(_who("user", "nobody"))["holders"] == []
+
+
+def test_at_most_ten_holders_are_told() -> None:
+    _worker(99)
+    acting.agent("broad", max_concurrent=12)
+    for _ in range(12):
+        acting.claimed("broad", worker="w1")
+    (blocker,) = explain(acting.submitted("broad"))["blockers"]
+    assert (len(blocker["holders"]), blocker["holder_count"]) == (10, 12)
+
+
+def test_the_agents_rate_is_spent_and_when_the_next_token_comes() -> None:
     _worker()
     acting.agent("measured", rate_limit="1/hour")
     lifecycle.complete(acting.claimed("measured"), {})
-    assert _codes(acting.submitted("measured")) == ["rate_limit"]
+    job_id = acting.submitted("measured")
+    assert _codes(job_id) == ["rate_limit"]
+    until = explain(job_id)["blockers"][0]["until"]
+    assert timedelta(minutes=59) < until - clock.now() <= timedelta(hours=1)
+    db.run(
+        "UPDATE agent_rates SET refilled_at = refilled_at - interval '60 minutes' WHERE agent_id = 'measured'"
+    )
+    assert _codes(job_id) == []
 
 
-def test_the_workers_are_busy() -> None:
+def test_the_workers_are_busy_and_with_what() -> None:
     _worker(1)
-    acting.claimed(worker="w1")
-    assert _codes(acting.submitted()) == ["busy"]
+    taken = acting.claimed(worker="w1")
+    job_id = acting.submitted()
+    assert _codes(job_id) == ["busy"]
+    (blocker,) = explain(job_id)["blockers"]
+    assert ([h["job_id"] for h in blocker["holders"]], blocker["holder_count"]) == ([taken.job_id], 1)
+
+
+class TestHolds:
+    @pytest.mark.parametrize(("code", "subject"), [("budget", "b-1"), ("provider_open", "anthropic")])
+    def test_an_agent_that_is_held_says_by_what_and_until_when(self, code: str, subject: str) -> None:
+        _worker()
+        acting.agent("spender")
+        job_id = acting.submitted("spender")
+        until = clock.now() + timedelta(hours=1)
+        registry.hold("spender", code, "the day's 5 $ are spent", until=until, subject=subject)
+        (blocker,) = explain(job_id)["blockers"]
+        assert blocker == {
+            "code": code,
+            "message": "the day's 5 $ are spent",
+            "until": until,
+            "subject": subject,
+        }
+
+    def test_one_whose_time_has_come_holds_nobody(self) -> None:
+        _worker()
+        acting.agent("spender")
+        job_id = acting.submitted("spender")
+        registry.hold("spender", "budget", "spent", until=clock.now() - timedelta(seconds=1))
+        assert _codes(job_id) == []
+
+    def test_a_job_that_was_handed_back_says_what_it_waits_for(self) -> None:
+        _worker()
+        acting.agent("spender")
+        until = clock.now() + timedelta(minutes=5)
+        claim = acting.claimed("spender")
+        lifecycle.hold(claim, Reason.PROVIDER_OPEN, until, "every provider rests")
+        (blocker,) = explain(claim.job_id)["blockers"]
+        assert (blocker["code"], blocker["message"]) == ("provider_open", "every provider rests")
+        assert abs(blocker["until"] - until) < timedelta(milliseconds=1)
+
+    def test_one_without_an_end_has_none(self) -> None:
+        _worker()
+        claim = acting.claimed()
+        lifecycle.hold(claim, Reason.BUDGET, None)
+        (blocker,) = explain(claim.job_id)["blockers"]
+        assert blocker == {"code": "budget", "message": "waits until there is budget again", "until": None}
+
+    def test_the_same_hold_is_not_said_twice_and_comes_before_what_else_holds_it(self) -> None:
+        acting.agent("spender", max_concurrent=1)
+        claim = acting.claimed("spender")
+        lifecycle.hold(claim, Reason.BUDGET, None, "spent")
+        registry.hold("spender", "budget", "spent", until=None)
+        registry.hold("spender", "provider_open", "it rests", until=None, subject="openai")
+        assert _codes(claim.job_id) == ["budget", "provider_open", "no_worker"]
+        assert lifecycle.lift(["spender"], Reason.BUDGET) == 1
+        assert _codes(claim.job_id) == ["budget", "provider_open", "no_worker"]  # the agent's own
 
 
 def test_others_go_first() -> None:

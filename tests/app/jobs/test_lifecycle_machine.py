@@ -37,6 +37,7 @@ OUTCOMES = {
     "fail": "failed",
     "stop": "cancelled",
     "release": "released",
+    "hold": "released",
 }
 SETTLES = tuple(OUTCOMES)
 MAX_LOST = 3
@@ -196,6 +197,8 @@ class Life(RuleBasedStateMachine):
                 known.end("cancelled")
             case "release":
                 known.end("queued", "released_count")
+            case "hold":
+                known.end("retry", "released_count", due=False)
 
     @rule(pick=PICK, how=st.runner().flatmap(lambda self: st.sampled_from(self.zombies_say)))
     def a_worker_dies_its_job_goes_on_elsewhere_and_the_zombie_speaks(self, pick: int, how: str) -> None:
@@ -291,6 +294,8 @@ def _say(claim: Claim, how: str) -> None:
             lifecycle.stop(claim)
         case "release":
             lifecycle.release(claim)
+        case "hold":
+            lifecycle.hold(claim, Reason.BUDGET, None)
 
 
 def _play(examples: int, life: type[Life] = Life) -> None:
@@ -323,6 +328,7 @@ GUARDS = [
     ("_FAIL", ONE, "fail"),
     ("_STOP", ONE, "stop"),
     ("_RELEASE", ONE, "release"),
+    ("_HOLD", ONE, "hold"),
 ]
 
 

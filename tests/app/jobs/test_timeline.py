@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import Engine
 
 from app import clock
 from app.db import db
+from app.errors import TemporaryError
 from app.jobs import lifecycle, timeline
 from app.jobs.claims import Claim
 from app.jobs.timeline import LONGEST_MESSAGE, Line, Report
@@ -54,6 +56,26 @@ class TestWriting:
         timeline.write(_report(claim, _line("a")))
         row = acting.job(claim.job_id)
         assert (row["progress"], row["stage"]) == (40, "s")
+
+    @pytest.mark.parametrize(
+        "settle",
+        [
+            lambda c: lifecycle.retry_later(c, TemporaryError(), 0),
+            lambda c: lifecycle.release(c),
+            acting.rescue,
+            lambda c: lifecycle.complete(c, {}),
+        ],
+        ids=["failed", "released", "lost", "completed"],
+    )
+    def test_an_attempt_keeps_what_it_used_and_ran_with_however_it_ends(
+        self, claim: Claim, settle: Callable[[Claim], object]
+    ) -> None:
+        timeline.write(_report(claim, pins={"provider": "p"}))
+        timeline.write(_report(claim, usage={"input_tokens": 5}))
+        timeline.write(_report(claim, pins={"provider": "p", "model": "m"}))
+        settle(claim)
+        (attempt,) = timeline.attempts(claim.job_id)
+        assert (attempt["pins"], attempt["usage"]) == ({"provider": "p", "model": "m"}, {"input_tokens": 5})
 
     @pytest.mark.parametrize("change", [{"fence": 2}, {"lease_id": lifecycle.new_id()}])
     def test_only_the_holder_is_heard(self, claim: Claim, change: dict[str, Any]) -> None:
@@ -155,3 +177,19 @@ def test_a_reader_beside_a_writer_misses_nothing_and_sees_nothing_twice(claim: C
     until(read, every=0.001)
     writer.join()
     assert seen == list(range(1, lines + 1))
+
+
+@pytest.mark.usefixtures("here")
+def test_the_log_and_the_story_are_apart_and_both_are_events(claim: Claim) -> None:
+    kinds = ("log", "turn", "stage", "tool", "log", "tool_result", "provider", "budget", "watchdog")
+    timeline.write(_report(claim, *(_line(kind, kind=kind, data={"call_id": "c"}) for kind in kinds)))
+    lifecycle.complete(claim, {})
+    story = ["turn", "tool", "tool_result", "provider", "budget", "watchdog"]
+    assert [e["kind"] for e in timeline.log(claim.job_id)] == ["log", "log"]
+    assert [e["kind"] for e in timeline.story(claim.job_id)] == story
+    assert [e["kind"] for e in timeline.story(claim.job_id, after=6, limit=1)] == ["provider"]
+    assert [e["kind"] for e in timeline.newest_story(claim.job_id, 2)] == ["budget", "watchdog"]
+    assert [e["kind"] for e in timeline.events(claim.job_id)] == [*kinds, "complete"]
+    assert {key: call["seq"] for key, call in timeline.tool_calls(claim.job_id, ["c", "x"]).items()} == {
+        (1, "c"): 4
+    }

@@ -1,0 +1,1 @@
+"""Budgets: what was used, what it cost, and how much of it is allowed."""

@@ -1,0 +1,20 @@
+"""Contexts for attempts of real CLIs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.doubles import RecordingContext
+from tests.slow.real_clis import AtTool
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RecordingContext:
+    return RecordingContext(workspace=tmp_path)
+
+
+@pytest.fixture
+def at_tool(tmp_path: Path) -> AtTool:
+    return AtTool(workspace=tmp_path)

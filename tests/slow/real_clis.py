@@ -1,0 +1,99 @@
+"""Real CLIs from npm, installed once into a cache, run as agents against a model on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.runners.base import JSON, Work
+from actors.runners.cli import CliRunner
+from app.settings import ROOT
+from tests.actors.runners.boxes import work_for
+from tests.doubles import RecordingContext
+
+CACHE = Path(os.environ.get("CALLBOARD_TEST_CACHE") or ROOT / ".cache") / "clis"
+VERSIONS = {
+    "claude": ("@anthropic-ai/claude-code", "2.1.197"),
+    "codex": ("@openai/codex", "0.169.0"),
+    "gemini": ("@google/gemini-cli", "0.61.0"),
+}
+
+
+def installed(name: str) -> str:
+    """The path of a CLI, installed into the cache if it is not there yet."""
+    package, version = VERSIONS[name]
+    folder = CACHE / f"{name}-{version}"
+    program = folder / "node_modules" / ".bin" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("wb") as lock:  # another pytest may be at it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            npm = shutil.which("npm")
+            assert npm, "these tests need npm (and node 20 or newer)"
+            argv = [
+                npm,
+                "install",
+                "--prefix",
+                str(folder),
+                "--no-audit",
+                "--no-fund",
+                f"{package}@{version}",
+            ]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-2000:]
+    return str(program)
+
+
+@dataclass
+class Job:
+    """One job of a real CLI and its attempts."""
+
+    adapter: str
+    folder: Path
+    config: JSON
+    job_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    attempts: int = 0
+
+    def work(self, task: str = "Count the files.", **more: Any) -> Work:
+        """The next attempt."""
+        self.attempts += 1
+        usual = {
+            "adapter": self.adapter,
+            "program": installed(self.adapter),
+            "folder": str(self.folder / "places"),
+        }
+        return work_for(
+            usual | self.config | more,
+            {"task": task},
+            job_id=self.job_id,
+            attempt=self.attempts,
+            idempotency_key=f"{self.job_id}:{self.attempts}",
+            timeout_seconds=120.0,
+            memory_mb=4096,
+        )
+
+    def run(self, context: RecordingContext, **more: Any) -> JSON:
+        """Run the next attempt to its end."""
+        return CliRunner().run(self.work(**more), context)
+
+    @property
+    def place(self) -> Path:
+        """The job's folder."""
+        return self.folder / "places" / self.job_id
+
+
+class AtTool(RecordingContext):
+    """Does something once a tool call is in flight and its process runs."""
+
+    act: Any = None
+
+    def checkpoint_due(self) -> None:
+        if self.act and any(tool["ok"] is None for tool in self.tools):
+            self.act()
+        super().checkpoint_due()
