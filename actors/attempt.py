@@ -25,6 +25,7 @@ from app.jobs.timeline import Line, Report
 NEWS = ("progress", "stage", "current_step", "process_id", "usage", "checkpoint", "pins", "watchdog")
 LONGEST_ARGUMENT, MOST_ARGUMENTS = 2_000, 8_000
 """Characters of one argument, and of all of a call, that the story keeps."""
+LONGEST_PIN = 200
 LEVELS = ("debug", "info", "warning", "error")
 # What Callboard itself says of an attempt: it moves no clock, and no agent talks so much that it is not kept.
 OUR_WORDS = ("budget", "watchdog")
@@ -130,7 +131,7 @@ class Attempt:
     def pin(self, **ran_with: str) -> None:
         """Keep with the attempt what it runs with."""
         with self._lock:
-            self.pins |= ran_with
+            self.pins |= {name: str(value)[:LONGEST_PIN] for name, value in ran_with.items()}
             self._news["pins"] = dict(self.pins)
 
     def partial(self, result: dict[str, Any]) -> None:
@@ -280,8 +281,8 @@ class Attempt:
 
 def brief(arguments: dict[str, Any] | str) -> dict[str, Any] | str:
     """A tool's arguments as the story keeps them: long texts are cut, and say so; the transcript has them whole."""
-    if isinstance(arguments, str):
-        return _cut(arguments)
+    if not isinstance(arguments, dict):
+        return _cut(arguments if isinstance(arguments, str) else dumps(arguments))
     short = {name: _cut(value) if isinstance(value, str) else value for name, value in arguments.items()}
     return short if len(told := dumps(short)) <= MOST_ARGUMENTS else _cut(told)
 

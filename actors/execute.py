@@ -37,6 +37,8 @@ Found = TypeVar("Found")
 # Pauses between tries to settle while Postgres is away.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 LARGEST_RESULT = 1_000_000
+# Of a result that was stopped and is larger: characters of a text, and bytes of any part, that are kept.
+LONGEST_TEXT, LONGEST_PART = 50_000, 300_000
 USES_PROVIDERS = ("llm", "pipeline")
 
 
@@ -80,7 +82,7 @@ def run_next(post: Post) -> bool:
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     except AttemptFailed as failed:
         if attempt:
-            failed.partial = attempt.partial_result
+            failed.partial = kept_of(attempt.partial_result)
             _write_news(attempt)
         raise
     finally:
@@ -195,6 +197,16 @@ def _demand_result(result: Any) -> None:
         raise PermanentError(
             f"the result has {size} bytes; at most {LARGEST_RESULT} are kept: leave large output as an artifact"
         )
+
+
+def kept_of(so_far: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is kept of a result that was stopped: all of it, or of one that is too large its short parts."""
+    if so_far is None or (size := len(dumps(so_far))) <= LARGEST_RESULT:
+        return so_far
+    parts = ((name, value[:LONGEST_TEXT] if isinstance(value, str) else value) for name, value in so_far.items())
+    short = {name: value for name, value in parts if len(dumps(value)) <= LONGEST_PART}
+    note = {"cut": f"the result so far had {size} bytes; at most {LARGEST_RESULT} are kept"}
+    return note if len(dumps(short)) > LARGEST_RESULT else short | note
 
 
 def _write_news(attempt: Attempt) -> None:

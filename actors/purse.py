@@ -238,7 +238,16 @@ class Purse:
         return bool(self._unwritten or self._blind or stale or (self._holdings and self._nearly_used()))
 
     def close(self) -> None:
-        """Write the rest and give back what is left; while Postgres is away try for a while, then leave it."""
+        """Write the rest and give back what is left; while Postgres is away try for a while, then leave it.
+
+        Nothing is raised: whatever Postgres refuses of the ledger, how the attempt ended must still be written.
+        """
+        try:
+            self._close()
+        except Exception:
+            log.exception("purse.refused", job_id=self.spender.job_id)
+
+    def _close(self) -> None:
         pause, give_up = 0.2, self._now() + CLOSE_SECONDS
         with self._writing:
             while not self._close_now():

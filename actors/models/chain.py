@@ -129,7 +129,8 @@ class Chain:
             entered.failed(fault.kind, fault.message, fault.retry_after)
         if fault.kind == "request":
             details: JSON = {"provider": spec.provider_id}
-            raise PermanentError(f"{fault.message}. {way_out(fault.message)}", details=details) from fault
+            # Not from the fault: its trace carries the answer in full, and some servers repeat the key in it.
+            raise PermanentError(f"{fault.message}. {way_out(fault.message)}", details=details) from None
         until = clock.now() + timedelta(seconds=fault.retry_after) if fault.retry_after is not None else None
         return Failure(spec, fault.kind, fault.message, until)
 

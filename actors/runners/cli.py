@@ -16,7 +16,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from actors.runners.adapters.base import Account, Adapter, Order
 from actors.runners.adapters.heard import Final
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.box import Ending, run_boxed
-from actors.runners.environment import asked_for, environment, search_path
+from actors.runners.environment import asked_for, environment, hide, search_path
 from actors.runners.order import Limits, find_program
 from actors.runners.output import last_json_object
 from actors.runners.prompt import prompt_for
@@ -42,6 +42,7 @@ GO_ON = (
 OUTPUT_MB = 512
 VERSION_SECONDS = 1.5
 REMEMBER_SECONDS = 300.0
+SHORTEST_SECRET = 8
 VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
@@ -214,19 +215,29 @@ class Errand:
         return self._result(order, story, self._judged(order, ending, story.final))
 
     def _box(self, order: Order, story: Story) -> Ending:
-        return run_boxed(
-            self.adapter.argv(order),
-            context=self.context,
-            cwd=order.workspace,
-            env=self._environment(order),
-            limits=Limits(
-                timeout_seconds=self.work.timeout_seconds,
-                memory_mb=self.work.memory_mb,
-                output_bytes=int(order.config.get("max_output_mb", OUTPUT_MB)) << 20,
-            ),
-            stdin=self.adapter.stdin(order).encode("utf-8", "replace"),
-            on_line=story,
-        )
+        secrets = order.account.secrets
+        try:
+            ending = run_boxed(
+                self.adapter.argv(order),
+                context=self.context,
+                cwd=order.workspace,
+                env=self._environment(order),
+                limits=Limits(
+                    timeout_seconds=self.work.timeout_seconds,
+                    memory_mb=self.work.memory_mb,
+                    output_bytes=int(order.config.get("max_output_mb", OUTPUT_MB)) << 20,
+                ),
+                stdin=self.adapter.stdin(order).encode("utf-8", "replace"),
+                on_line=story,
+            )
+        except JobError as error:
+            error.details |= {
+                "stderr": hide(said, secrets)
+                for said in [error.details.get("stderr")]
+                if isinstance(said, str)
+            }
+            raise
+        return replace(ending, stderr=hide(ending.stderr, secrets))
 
     def _environment(self, order: Order) -> dict[str, str]:
         """What every agent gets, the account, and what the CLI needs; git stays inside the job's folder."""
@@ -317,14 +328,21 @@ def account_of(adapter: Adapter, config: JSON) -> Account:
     secrets = config if "secrets" in config else {"secrets": (*adapter.keys, *adapter.tokens)}
     given |= asked_for(secrets, "secrets")
     given = {name: value for name, value in given.items() if value}
+    hidden = secrets_among(given, (*adapter.keys, *adapter.tokens, *(config.get("secrets") or ())))
     if any(name in given for name in adapter.keys):
-        return Account(kind="api", given=given)
+        return Account(kind="api", given=given, secrets=hidden)
     if any(name in given for name in adapter.tokens):
-        return Account(kind="subscription", given=given)
+        return Account(kind="subscription", given=given, secrets=hidden)
     folder = login_folder(adapter)
     if any((folder / name).is_file() for name in adapter.login_files):
-        return Account(kind=adapter.billing(folder), given=given, folder=folder)
-    return Account(kind="none", given=given)
+        return Account(kind=adapter.billing(folder), given=given, folder=folder, secrets=hidden)
+    return Account(kind="none", given=given, secrets=hidden)
+
+
+def secrets_among(given: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    """The values of `names`, longest first; what is very short stands in every other word and hides nothing."""
+    found = {given[name] for name in names if len(given.get(name, "")) >= SHORTEST_SECRET}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def login_folder(adapter: Adapter) -> Path:

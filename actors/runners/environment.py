@@ -15,6 +15,8 @@ from actors.runners.base import JSON, Work
 from app.errors import PermanentError
 from app.providers.keys import OWN as NEVER
 
+HIDDEN = "(a secret)"
+
 
 def environment(work: Work, workspace: Path) -> dict[str, str]:
     """All variables of a child process; HOME and TMPDIR lie in the workspace."""
@@ -31,6 +33,13 @@ def environment(work: Work, workspace: Path) -> dict[str, str]:
         "CALLBOARD_ATTEMPT": str(work.attempt),
         "CALLBOARD_IDEMPOTENCY_KEY": work.idempotency_key,
     }
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """`text` as it may be kept and shown: an agent may print its environment, and nobody should find a key there."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def search_path() -> str:

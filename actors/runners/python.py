@@ -220,7 +220,7 @@ class Wire:
                 self.context.meter(Usage.read(*message["args"]))
             elif message["do"] in VERBS:
                 getattr(self.context, message["do"])(*message["args"], **message["kwargs"])
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
             complaint = f"The agent said something unreadable: {error}"
             self.context.log(complaint, level="warning", source="runner")
 

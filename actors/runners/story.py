@@ -22,6 +22,7 @@ from actors.runners.adapters.heard import (
     ToolStarted,
 )
 from actors.runners.base import JSON, Context
+from actors.runners.environment import hide
 from actors.runners.output import OutputLog, clean_block
 from app.budgets.usage import Usage
 
@@ -102,6 +103,7 @@ class Story:
 
     def __call__(self, stream: str, line: str) -> None:
         """Hear one line."""
+        line = hide(line, self.order.account.secrets)
         if stream == "stdout":
             self.transcript.add(line)
             self.hear(self.reader.read(line))
@@ -166,6 +168,7 @@ class Story:
     def _flush(self) -> None:
         """Tell a message once it is whole."""
         said, self._saying = clean_block(self._saying).strip(), ""
+        said = hide(said, self.order.account.secrets)  # again: it may have come in pieces
         if not said:
             return
         self._turn()

@@ -18,6 +18,7 @@ import shutil
 import stat
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -206,11 +207,20 @@ def base_folder(work: Work) -> Path:
 def forget_old(base: Path) -> None:
     """Remove places that nobody has come back to for days: their jobs went on elsewhere, or ended there."""
     for lock in base.glob("*.lock"):
+        if not _is_jobs(lock.stem):  # a folder of one's own may hold other locks
+            continue
         with suppress(OSError), lock.open("rb") as held:
             if time.time() - lock.stat().st_mtime > FORGET_SECONDS:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink()
+
+
+def _is_jobs(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
 
 
 @contextmanager

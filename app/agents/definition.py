@@ -98,7 +98,7 @@ class Allowance(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     usd: float | None = Field(None, gt=0, le=1_000_000)
-    tokens: int | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0, le=10**12)
     minutes: float | None = Field(None, gt=0, le=1440)
 
 
@@ -352,9 +352,10 @@ def _demand_whole(schema: Any) -> None:
         for inner in schema:
             _demand_whole(inner)
     elif isinstance(schema, dict):
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            raise ValueError(f"$ref may only point into the schema itself, not to {reference[:100]}")
+        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+            reference = schema.get(keyword)
+            if isinstance(reference, str) and not reference.startswith("#"):
+                raise ValueError(f"{keyword} may only point into the schema itself, not to {reference[:100]}")
         for inner in schema.values():
             _demand_whole(inner)
 

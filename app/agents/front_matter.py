@@ -111,6 +111,8 @@ def _demand_simple(text: str, first_line: int) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=LOADER):
         line = first_line + (event.start_mark.line if event.start_mark else 0)
+        if isinstance(event, yaml.ScalarEvent) and "\x00" in event.value:
+            raise Unreadable("the character NUL is not taken, written out or not", line)
         if isinstance(event, yaml.AliasEvent):
             raise Unreadable(f"aliases (*{event.anchor}) are not read: write the value out", line)
         if isinstance(event, yaml.CollectionStartEvent):

@@ -348,9 +348,13 @@ def _install(item: Item, source: str, by: str) -> Item:
 
 def from_upload(files: Iterable[tuple[str, bytes]]) -> list[File]:
     """The files that somebody sent, zips opened; Invalid for paths that lead elsewhere, or for too many."""
-    found = [file for path, data in files for file in folders.received(folders.demand_path(path), data)]
-    if len(found) > folders.MOST_FILES:
-        raise Invalid(f"{len(found)} files; at most {folders.MOST_FILES} are read at once")
+    found: list[File] = []
+    for path, data in files:
+        found += folders.received(folders.demand_path(path), data)
+        if len(found) > folders.MOST_FILES:
+            raise Invalid(f"{len(found)} files; at most {folders.MOST_FILES} are read at once")
+        if sum(len(file.text) for file in found) > folders.LARGEST_TOTAL:  # several zips, each of them small
+            raise Invalid(f"the files have more than {folders.LARGEST_TOTAL:,} characters together")
     return found
 
 

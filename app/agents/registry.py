@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from app.agents.definition import Definition, parse, per_second
-from app.db import Row, as_json, db
+from app.db import Row, as_json, db, storable
 from app.errors import AgentNotFound, Conflict, NotFound
 
 CACHE_SECONDS = 5.0
@@ -326,7 +326,7 @@ def hold(agent_id: str, code: str, message: str, *, until: datetime | None, subj
         id=agent_id,
         code=code,
         subject=subject,
-        message=message,
+        message=storable(message),
         until=until,
     )
 
@@ -353,17 +353,22 @@ def hold_each(
         ids=agent_ids,
         code=code,
         subject=subject,
-        message=message,
+        message=storable(message),
         until=until,
     )
 
 
-def unhold(code: str, subject: str) -> list[str]:
-    """Lift every hold of this kind; answers the agents. Their held jobs are the caller's: `lifecycle.lift`."""
+def unhold(code: str, subject: str, *, but: Iterable[str] = ()) -> list[str]:
+    """Lift every hold of this kind, `but` those of some agents; answers the agents that are free of it now.
+
+    Their held jobs are the caller's: `lifecycle.lift`.
+    """
     rows = db.rows(
-        "DELETE FROM agent_holds WHERE code = %(code)s AND subject = %(subject)s RETURNING agent_id",
+        """DELETE FROM agent_holds WHERE code = %(code)s AND subject = %(subject)s AND agent_id <> ALL(%(but)s::text[])
+           RETURNING agent_id""",
         code=code,
         subject=subject,
+        but=list(but),
     )
     return sorted({row["agent_id"] for row in rows})
 
@@ -401,7 +406,7 @@ def note_health(found: dict[str, tuple[str, str | None]]) -> None:
            WHERE a.agent_id = f.agent_id""",
         ids=list(found),
         statuses=[status for status, _ in found.values()],
-        reasons=[reason for _, reason in found.values()],
+        reasons=[reason and storable(reason) for _, reason in found.values()],
     )
 
 

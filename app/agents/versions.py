@@ -15,8 +15,11 @@ from app.errors import NotFound
 
 MOST_LINES = 5000
 HIDDEN = "…"
-# Under these keys of a runner stand values that may be secret, though they should not.
-PRIVATE = ("env", "headers")
+# Under these keys of a runner, and of the servers it names, stand values that may be secret, though they should not.
+PRIVATE = ("env", "headers", "secrets")
+# Of ours, these describe the agent to everybody; what is called env in a schema is none of that kind.
+PUBLIC = ("parameters", "output", "example")
+_PUBLIC_PATHS = tuple((name,) for name in PUBLIC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ def whole(text: str, overlay: dict[str, Any] | None) -> str:
 
 
 def redacted(text: str) -> str:
-    """The file without the values under `env` and `headers`, for those who may not configure agents."""
+    """The file without the values under `env`, `headers` and `secrets`, for those who may not configure agents."""
     try:
         page = front_matter.read(text)
     except front_matter.Unreadable:
@@ -76,30 +79,29 @@ def redacted(text: str) -> str:
 
 
 def _private(node: yaml.Node | None, path: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Where in the text the private values stand: of `x-callboard: {runner: {env: {NAME: value}}}`."""
-    if not isinstance(node, yaml.MappingNode):
+    """Where in the text the private values stand: of `x-callboard: {runner: {…: {env: {NAME: value}}}}`."""
+    if not isinstance(node, yaml.MappingNode) or path[:1] not in ((), (OURS,)) or path[1:2] in _PUBLIC_PATHS:
         return []
-    if len(path) == 3 and path[0] == OURS and path[2] in PRIVATE:
+    if len(path) > 2 and path[-1] in PRIVATE:
         return [(value.start_mark.index, value.end_mark.index) for _, value in node.value]
-    found = []
-    for key, value in node.value:
-        if len(path) < 3:
-            found += _private(value, (*path, str(key.value)))
-    return found
+    return [span for key, value in node.value for span in _private(value, (*path, str(key.value)))]
 
 
 def redacted_overlay(overlay: dict[str, Any] | None) -> dict[str, Any] | None:
     """The keys of a sidecar without the same values."""
     if not overlay:
         return overlay
+    return {name: value if name in PUBLIC else _without_values(value) for name, value in overlay.items()}
+
+
+def _without_values(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
     return {
-        name: {
-            key: dict.fromkeys(inner, HIDDEN) if key in PRIVATE and isinstance(inner, dict) else inner
-            for key, inner in value.items()
-        }
-        if isinstance(value, dict)
-        else value
-        for name, value in overlay.items()
+        key: dict.fromkeys(inner, HIDDEN)
+        if key in PRIVATE and isinstance(inner, dict)
+        else _without_values(inner)
+        for key, inner in value.items()
     }
 
 

@@ -45,7 +45,7 @@ class VersionText(VersionOut):
     """One definition in full."""
 
     definition: str = Field(
-        description="The file. Values under `env` and `headers` only for those who may configure agents."
+        description="The file. Values under `env`, `headers`, `secrets` only for those who may configure agents."
     )
     overlay: JSON | None = Field(description="The keys of a sidecar that lie over it.")
 

@@ -21,6 +21,7 @@ from app.errors import Invalid, NotFound
 
 SCOPES = ("agent", "schedule", "team", "global")
 LARGEST_LIMIT = Decimal(1_000_000_000)
+SMALLEST_LIMIT = Decimal("0.000001")
 LONGEST_NAME = 100
 MOST_DAYS = 366
 CHANGEABLE = ("name", "limit_amount", "period", "rolling_days", "warn_ratio", "enabled")
@@ -133,8 +134,8 @@ def _wrong_words(fields: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _wrong_amounts(fields: dict[str, Any]) -> list[tuple[str, str]]:
     wrong, limit, days = [], fields["limit_amount"], fields["rolling_days"]
-    if limit is None or not 0 < limit <= LARGEST_LIMIT:
-        wrong.append(("/limit", f"must be more than 0 and at most {LARGEST_LIMIT:,}"))
+    if limit is None or not SMALLEST_LIMIT <= limit <= LARGEST_LIMIT:
+        wrong.append(("/limit", f"must be at least {SMALLEST_LIMIT:f} and at most {LARGEST_LIMIT:,}"))
     elif fields["unit"] in ("tokens", "runs") and limit != int(limit):
         wrong.append(("/limit", f"must be a whole number of {fields['unit']}"))
     if fields["period"] == "rolling" and not (isinstance(days, int) and 1 <= days <= MOST_DAYS):
@@ -202,14 +203,14 @@ def look_at(
     resumes = standing.judge(row, now, eager=eager)
     if row["stopped_at"] is not None:
         standing.hold(row, now)
-        return []
+        return registry.unhold(standing.HOLD, budget_id, but=standing.covered([row]))
     return _free(row) if resumes or before is not None else []
 
 
 def _recount(row: Row, now: datetime, kept: Kept | None) -> None:
     """What is spent is what was written down; where old rows may be gone already it never goes down."""
     start = standing.start(row, now)
-    counted = ledger.spent(row["unit"], row["scope"], row["subject"], start)
+    counted = min(ledger.spent(row["unit"], row["scope"], row["subject"], start), standing.MOST_SPENT)
     if kept and start < kept.whole_since(row["unit"], now) and row["period"] != "rolling":
         counted = max(counted, row["spent"])
     if counted != row["spent"] or start != row["period_start"]:

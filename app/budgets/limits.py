@@ -143,7 +143,7 @@ def _lock(spender: Spender, now: datetime) -> list[Row]:
 
 def _take(row: Row, spender: Spender, used: Decimal, now: datetime) -> Holding:
     """Count `used`, set a fresh slice aside, and see whether people must be told or new work be held."""
-    row["spent"] += used
+    row["spent"] = min(row["spent"] + used, standing.MOST_SPENT)
     room = row["limit_amount"] - row["spent"] - row["others"]
     amount = _slice(row, room)
     db.run(

@@ -21,6 +21,9 @@ HOLD = "budget"
 RESUME_RATIO = Decimal("0.9")
 UNWARN_RATIO = Decimal("0.9")  # of the share at which it warns
 
+# What the column `spent` holds: absurd figures stop a budget, they do not break it.
+MOST_SPENT = Decimal(999_999_999_999)
+
 
 def words(row: Row) -> str:
     """A budget as sentences name it: `the budget "Research" of $50.00 a month`."""

@@ -133,7 +133,7 @@ class Tally:
 
 def cleaned(usage: Usage) -> Usage:
     """The same usage with figures that can be priced, summed and stored, whatever a client made of them."""
-    counts: dict[str, Any] = {name: _count(getattr(usage, name)) for name in COUNTS}
+    counts: dict[str, Any] = {name: _whole(getattr(usage, name)) for name in COUNTS}
     cost = usage.cost_usd
     if cost is not None:
         # Too much is not nothing: it must stop who has a budget.
@@ -150,7 +150,7 @@ def cleaned(usage: Usage) -> Usage:
     )
 
 
-def _count(told: Any) -> int:
+def _whole(told: Any) -> int:
     try:
         return max(0, min(MOST_TOKENS, int(told)))
     except (TypeError, ValueError, OverflowError):  # nothing, a word, NaN, infinity

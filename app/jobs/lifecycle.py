@@ -377,7 +377,8 @@ def lift(agent_ids: list[str], reason: Reason) -> int:
     rows = db.rows(
         """UPDATE jobs SET run_at = now(), status = 'queued', status_reason = NULL, queued_at = now(),
                version = version + 1
-           WHERE agent_id = ANY(%(agents)s) AND status = 'retry' AND status_reason = %(reason)s RETURNING pool""",
+           WHERE job_id IN (SELECT job_id FROM jobs WHERE agent_id = ANY(%(agents)s) AND status = 'retry'
+                              AND status_reason = %(reason)s ORDER BY job_id FOR UPDATE) RETURNING pool""",
         agents=agent_ids,
         reason=reason,
     )

@@ -63,7 +63,7 @@ def write(report: Report) -> bool:
             "at": line.at,
             "kind": line.kind,
             "level": line.level,
-            "source": line.source[:100],
+            "source": str(line.source)[:100],
             "message": clean(line.message),
             "data": line.data,
         }
@@ -111,7 +111,7 @@ _WRITE = """
 
 def clean(text: str) -> str:
     """Text as Postgres takes it, and not endless."""
-    return storable(text[:LONGEST_MESSAGE])
+    return storable(str(text)[:LONGEST_MESSAGE])
 
 
 def log(job_id: str, *, after: int = 0, limit: int = 200, level: str | None = None) -> list[Row]:
@@ -148,7 +148,7 @@ def tool_calls(job_id: str, call_ids: list[str]) -> dict[tuple[int, str], Row]:
         job=job_id,
         ids=call_ids,
     )
-    return {(row["attempt"], row["data"]["call_id"]): row for row in rows}
+    return {(row["attempt"], str(row["data"]["call_id"])): row for row in rows}
 
 
 def newest(job_id: str, limit: int) -> list[Row]:

@@ -125,6 +125,7 @@ _SEED = f"""
 def add(provider_id: str, values: dict[str, Any]) -> Row:
     """A provider of one's own: anything that speaks OpenAI's (or Anthropic's) protocol. At the end of the order.
 
+    Jobs that are held because no other takes calls now are tried again.
     `values`: base_url and model, and what else of CHANGEABLE is to differ from the usual.
     """
     wrong = _complaints(values)
@@ -138,8 +139,9 @@ def add(provider_id: str, values: dict[str, Any]) -> Row:
     row = {"title": provider_id, "kind": "openai", "billing": "api", "key_name": None, "enabled": True}
     row |= dict.fromkeys(LIMITS) | values
     added = db.run(
-        f"""INSERT INTO providers (provider_id, source, admin_set, position, {", ".join(CHANGEABLE)})
+        f"""INSERT INTO providers (provider_id, source, admin_set, position, lift_until, {", ".join(CHANGEABLE)})
             VALUES (%(id)s, 'admin', %(all)s, (SELECT 1 + coalesce(max(position), 0) FROM providers),
+                    clock_timestamp() + interval '{pools.LIFT_SECONDS} s',
                     {", ".join(f"%({name})s" for name in CHANGEABLE)})
             ON CONFLICT DO NOTHING""",
         id=provider_id,

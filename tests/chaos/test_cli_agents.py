@@ -1,7 +1,7 @@
 """Workers that end in the middle of a coding CLI: nothing of it is left, and its session is gone on with elsewhere.
 
-The CLI is a scripted one (tests/scripted_cli.py) that has a tool running in a session of its own, where no signal
-to a process group finds it.
+The CLI is a scripted one (tests/scripted_cli.py) with two tools in sessions of their own, where no signal to a
+process group finds them; one of them is nobody's child any more.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from tests.waiting import until
 pytestmark = pytest.mark.timeout(120)
 
 AGENT = "chaos-cli"
-# The CLI itself, and its tool.
-PROCESSES = 2
+ORPHAN = {"run": ["sh", "-c", "setsid sleep 301 </dev/null >/dev/null 2>&1 &"]}
+# The CLI itself, and its two tools.
+PROCESSES = 3
 
 
 class Scene:
     """One job of a CLI agent that hangs in the middle of its first run, and finishes in its second."""
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
-        """Start two workers and the job; over when the CLI and its tool run."""
+        """Start two workers and the job; over when the CLI and its tools run."""
         self.fleet = fleet
-        self.stage = Stage(folder, [[UNTIL_THE_TOOL, TOOL, HANG], [ALL]])
+        self.stage = Stage(folder, [[UNTIL_THE_TOOL, TOOL, ORPHAN, HANG], [ALL]])
         with db.quick():
             acting.agent(AGENT, runner="cli", cli=self.stage.work().config)
         fleet.scheduler()
@@ -44,11 +45,11 @@ class Scene:
         self.started = [psutil.Process(pid) for pid in self.left()]
 
     def _hangs(self) -> bool:
-        """The tool runs, and the session is kept where the next attempt finds it."""
+        """The tools run, and the session is kept where the next attempt finds it."""
         begun = self.fleet.value(
             "SELECT checkpoint -> 'cli' -> 'begun' FROM jobs WHERE job_id = %(job)s", job=self.job_id
         )
-        return bool(begun) and any("sleep" in words for words in self.left().values())
+        return bool(begun) and {"sleep 300", "sleep 301"} <= {words.strip() for words in self.left().values()}
 
     def left(self) -> dict[int, str]:
         """What runs of the first attempt, wherever it hides: by the mark in its environment."""

@@ -9,12 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
+
 from app.settings import ROOT
+from tests.journeys.contract import Contract
 from tests.journeys.person import JSON, Person
+from tests.journeys.product import API_KEY, Product
+from tests.waiting import until
 
 JOURNEYS_KEY = "sk-of-the-journeys"
 """What the variable of that name holds in a product whose providers need a key."""
 MODEL = "test-model"
+
+
+@contextmanager
+def admin_of(product: Product) -> Iterator[Person]:
+    """The first admin of a product that is not the suite's."""
+    contract = Contract(httpx2.get(f"{product.url}/api/openapi.json").json())
+    with Person(product.url, API_KEY, contract) as person:
+        yield person
 
 
 @contextmanager
@@ -50,6 +63,12 @@ def expendable_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process
         process.kill()
+
+
+def health(admin: Person, agent_id: str) -> JSON:
+    """What an agent says of itself, as soon as a worker has looked: {agent_id, status, reason, last_heartbeat}."""
+    path = f"/api/v1/agents/{agent_id}/health"
+    return until(lambda: told if (told := admin.get(path))["last_heartbeat"] else None, 60, 0.2)  # type: ignore[return-value]
 
 
 def messages(admin: Person, job_id: str, kind: str) -> list[str]:

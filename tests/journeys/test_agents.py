@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from app.ops.seed import CATALOG
+from tests.journeys.asking import health
 from tests.journeys.person import Person
 
 # What these run is installed by their users; the slow suite runs the real ones.
@@ -49,8 +50,10 @@ def test_the_example_of_a_built_in_agent_completes_and_its_files_are_whole(
 
 @pytest.mark.parametrize("agent_id", BUILT_IN)
 def test_a_built_in_agent_says_that_it_is_ready(admin: Person, agent_id: str) -> None:
+    told = health(admin, agent_id)
     agent = admin.get(f"/api/v1/agents/{agent_id}")
 
+    assert {name: told[name] for name in ("status", "reason")} == agent["health"]
     assert agent["health"] == UNCONFIGURED.get(agent_id, {"status": "ready", "reason": None})
     assert admin.get(f"/api/v1/agents/{agent_id}/schema")["schema"] == agent["schema"]
 
@@ -65,7 +68,7 @@ def test_all_35_agents_are_there_by_team(admin: Person) -> None:
 
 @pytest.mark.parametrize("agent_id", sorted(FOREIGN))
 def test_an_agent_whose_program_is_not_here_says_how_to_get_it(admin: Person, agent_id: str) -> None:
-    health = admin.get(f"/api/v1/agents/{agent_id}")["health"]
-    assert health["status"] in ("ready", "degraded", "unavailable")
-    if health["status"] == "unavailable":
-        assert "npm install" in health["reason"] or "log" in health["reason"].lower()
+    told = health(admin, agent_id)
+    assert told["status"] in ("ready", "degraded", "unavailable")
+    if told["status"] == "unavailable":
+        assert "npm install" in told["reason"] or "log" in told["reason"].lower()

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import pytest
 
-from tests.journeys.asking import JOURNEYS_KEY, expendable_server, imported, ledger, messages, provided
-from tests.journeys.contract import Contract
+from tests.journeys.asking import (
+    JOURNEYS_KEY,
+    admin_of,
+    expendable_server,
+    health,
+    imported,
+    ledger,
+    messages,
+    provided,
+)
 from tests.journeys.person import Person
-from tests.journeys.product import API_KEY, running
+from tests.journeys.product import running
 from tests.model_server import Model, Refuse, Say
 from tests.openai_server import chat_model
 from tests.waiting import until
@@ -106,17 +113,8 @@ def test_a_file_of_another_tool_becomes_an_agent_that_runs_on_the_model(admin: P
 def poor() -> Iterator[Person]:
     """The admin of a product for which nobody has configured a model."""
     keys = dict.fromkeys(("HF_TOKEN", "GEMINI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"), "")
-    with running(**keys, OLLAMA_BASE_URL="http://127.0.0.1:9/v1") as product:
-        contract = Contract(httpx2.get(f"{product.url}/api/openapi.json").json())
-        with Person(product.url, API_KEY, contract) as person:
-            yield person
-
-
-def health(admin: Person, agent_id: str) -> dict[str, str]:
-    """Its health, as soon as a worker has looked."""
-    path = f"/api/v1/agents/{agent_id}/health"
-    until(lambda: admin.get(path)["last_heartbeat"], 60, 0.2)
-    return admin.get(path)
+    with running(**keys, OLLAMA_BASE_URL="http://127.0.0.1:9/v1") as product, admin_of(product) as person:
+        yield person
 
 
 def test_without_a_provider_an_agent_says_what_to_configure_and_so_does_its_job(poor: Person) -> None:

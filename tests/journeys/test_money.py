@@ -12,10 +12,9 @@ import httpx2
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.journeys.asking import MODEL, imported, ledger, messages, provided
-from tests.journeys.contract import Contract
+from tests.journeys.asking import MODEL, admin_of, imported, ledger, messages, provided
 from tests.journeys.person import Person
-from tests.journeys.product import API_KEY, EMAIL, PASSWORD, Product, running
+from tests.journeys.product import EMAIL, PASSWORD, Product, running
 from tests.model_server import Say
 from tests.openai_server import Slow, chat_model
 
@@ -36,9 +35,8 @@ def bank() -> Iterator[Product]:
 @pytest.fixture(scope="module")
 def admin(bank: Product) -> Iterator[Person]:
     """Its admin, who has said what the model of two providers costs; a third one's has no price."""
-    contract = Contract(httpx2.get(f"{bank.url}/api/openapi.json").json())
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
-    with Person(bank.url, API_KEY, contract) as person:
+    with admin_of(bank) as person:
         for provider_id in ("stopped", "daily"):
             price = {"input_usd": USD_PER_MILLION, "output_usd": USD_PER_MILLION, "valid_from": yesterday}
             person.call("PUT", "/api/v1/prices", json={"provider_id": provider_id, "model": MODEL, **price})

@@ -26,6 +26,8 @@ class Account:
     """`api`, `subscription` or `none`."""
     given: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values that must not be kept or shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,7 @@ class ClaudeReader(Reader):
             status=event.get("api_error_status") or STATUSES.get(self.refused),
             reason=reason,
             retry_after=max(1.0, self.resets_at - time.time()) if self.resets_at else None,
-            denials=tuple(event.get("permission_denials") or ()),
+            denials=tuple(one for one in event.get("permission_denials") or () if isinstance(one, dict)),
             counters=totals,
         )
 

@@ -247,11 +247,15 @@ def test_places_nobody_came_back_to_are_forgotten(context: RecordingContext, tmp
         with pytest.raises(Released), worktree.opened(work, context):
             raise Released
     old = time.time() - worktree.FORGET_SECONDS - 10
-    os.utime(base / f"{works[0].job_id}.lock", (old, old))
+    (base / "poetry").mkdir()
+    (base / "poetry.lock").write_text("not ours")
+    for name in (works[0].job_id, "poetry"):
+        os.utime(base / f"{name}.lock", (old, old))
 
     worktree.forget_old(base)
 
-    assert sorted(os.listdir(base)) == sorted([works[1].job_id, f"{works[1].job_id}.lock"])
+    left = [works[1].job_id, f"{works[1].job_id}.lock", "poetry", "poetry.lock"]
+    assert sorted(os.listdir(base)) == sorted(left)
 
 
 def test_a_place_of_somebody_else_is_not_used(

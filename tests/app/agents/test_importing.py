@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from app.agents.definition import parse
 from app.agents.folders import File
 from app.agents.importing import Item, Known, Plan
 from app.db import db
+from app.errors import Invalid
 from tests import acting
 from tests.app.agents import collections
 
@@ -294,3 +297,12 @@ def test_a_hundred_files_are_imported_within_two_seconds(tmp_path: Path) -> None
     took = time.perf_counter() - began
     assert done.counts["new"] == 100
     assert took < 2
+
+
+def test_several_small_zips_may_not_grow_beyond_all_limits() -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(20):
+            archive.writestr(f"{number}.md", "x" * 1_900_000)
+    with pytest.raises(Invalid, match="together"):
+        importing.from_upload((f"{number}.zip", made.getvalue()) for number in range(1000))

@@ -98,6 +98,31 @@ def test_values_of_a_sidecar_are_left_out_too() -> None:
     assert row["overlay"]["command"]["env"] == {"A": "secret"}  # type: ignore[index]
 
 
+def test_values_of_the_servers_a_runner_names_and_given_secrets_are_left_out_too() -> None:
+    servers = "{mcp: {parcels: {url: 'https://x', headers: {X-Key: hunter2}}, two: {command: [y], env: {A: hunter2}}}}"
+    text = f"""---
+description: d
+x-callboard:
+  runner: llm
+  llm: {servers}
+  cli: {{adapter: claude, secrets: {{ANTHROPIC_API_KEY: hunter2}}, env: [NAMED]}}
+  parameters: {{type: object, properties: {{env: {{type: object, title: Shown}}}}}}
+---
+"""
+    over = {
+        "llm": {"mcp": {"three": {"url": "https://z", "headers": {"X": "hunter2"}}}},
+        "parameters": {"env": {"a": 1}},
+    }
+    row = versions.hidden({"definition": text, "overlay": over})
+
+    assert "hunter2" not in str(row)
+    assert row["overlay"]["parameters"] == {"env": {"a": 1}}
+    again = parse("x", row["definition"])
+    assert again.ours.parameters["properties"]["env"] == {"type": "object", "title": "Shown"}
+    assert again.runner_config["mcp"]["two"] == {"command": ["y"], "env": {"A": "…"}}
+    assert (again.ours.cli or {})["env"] == ["NAMED"]
+
+
 def test_an_exported_definition_means_the_same_without_its_sidecar() -> None:
     over = {"timeout": 5, "team": "MINE"}
     whole = parse("caller", versions.whole(FIRST, over))

@@ -330,6 +330,7 @@ class TestMakingThem:
             ({"limit_amount": 0}, "/limit"),
             ({"limit_amount": None}, "/limit"),
             ({"limit_amount": "NaN"}, "/limit"),
+            ({"limit_amount": 1e-9}, "/limit"),
             ({"limit_amount": 10**10}, "/limit"),
             ({"unit": "runs", "limit_amount": "1.5"}, "/limit"),
             ({"period": "week"}, "/period"),

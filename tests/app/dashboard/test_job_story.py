@@ -117,6 +117,15 @@ class TestTheTranscript:
         lifecycle.complete(taken, {})
         assert admin.get(address).headers["HX-Poll"] == "stop"
 
+    def test_odd_figures_of_a_call_break_no_page(self, admin: Visitor) -> None:
+        taken = claimed()
+        _tell(
+            taken, ("tool", "x", {"call_id": [1], "name": 5}), ("tool", "y", {"call_id": None, "name": None})
+        )
+        assert "In flight" in admin.soup(f"/jobs/{taken.job_id}").text
+        _tell(taken, ("tool_result", "z", {"call_id": [1], "ok": {}}))
+        assert "z" in admin.soup(f"/ui/jobs/{taken.job_id}/story?after=2").text
+
     def test_as_text(self, admin: Visitor) -> None:
         taken = claimed()
         _tell(taken, ("turn", "<i>one</i>", None), CALL, ("log", "not this", None))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from app import clock
 from app.db import Row, db
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs import lifecycle, upkeep
@@ -363,6 +365,14 @@ def test_what_an_admin_does_about_it_lets_them_go_on(
     assert (row["state"], row["trips"]) == ("closed", 0)
     assert upkeep.lift_recovered() == 1
     assert acting.status(job_id) == "queued"
+
+
+def test_a_new_provider_lets_those_go_on_that_wait_for_another(held: Callable[..., str]) -> None:
+    seed()
+    common = held("common", until=clock.now() + timedelta(days=7))
+    catalogue.add("mine", {"base_url": "http://127.0.0.1:9/v1", "model": "m"})
+    assert upkeep.lift_recovered() == 1
+    go_on(common)
 
 
 def test_switching_one_on_lets_them_go_on_and_changing_another_thing_of_an_open_one_does_not(
