@@ -137,7 +137,7 @@ class Attempt:
     def partial(self, result: dict[str, Any]) -> None:
         """The result so far."""
         self._moved()
-        self.partial_result = result
+        self.partial_result = result if isinstance(result, dict) else {"result": result}
 
     @property
     def providers(self) -> ProviderDesk:

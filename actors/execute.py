@@ -203,7 +203,9 @@ def kept_of(so_far: dict[str, Any] | None) -> dict[str, Any] | None:
     """What is kept of a result that was stopped: all of it, or of one that is too large its short parts."""
     if so_far is None or (size := len(dumps(so_far))) <= LARGEST_RESULT:
         return so_far
-    parts = ((name, value[:LONGEST_TEXT] if isinstance(value, str) else value) for name, value in so_far.items())
+    parts = (
+        (name, value[:LONGEST_TEXT] if isinstance(value, str) else value) for name, value in so_far.items()
+    )
     short = {name: value for name, value in parts if len(dumps(value)) <= LONGEST_PART}
     note = {"cut": f"the result so far had {size} bytes; at most {LARGEST_RESULT} are kept"}
     return note if len(dumps(short)) > LARGEST_RESULT else short | note

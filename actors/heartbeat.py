@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import dramatiq
 
 from actors import checkup
+from app.agents import registry
 from app.db import AWAY, db
 from app.errors import LostLease
 from app.jobs import claims, lifecycle, timeline
@@ -126,7 +127,7 @@ class Heartbeat:
             from actors.middleware.shift import register
 
             register(post)
-        if began - self._health_at > HEALTH_SECONDS:
+        if began - self._health_at > HEALTH_SECONDS or registry.waits_for_a_look(post.settings.pools):
             checkup.note_health(
                 post.settings.pools,
                 http_allow_private=post.settings.http_allow_private,

@@ -25,7 +25,7 @@ class CallboardError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         """Keep `message`; without one the class's own first docstring line is the message."""
-        self.message = message or (self.__doc__ or self.code).strip().splitlines()[0]
+        self.message = str(message or (self.__doc__ or self.code).strip().splitlines()[0])
         super().__init__(self.message)
 
 
@@ -148,7 +148,8 @@ class JobError(CallboardError):
         super().__init__(message)
         self.retry_after = retry_after
         self.user_error = user_error
-        self.details = details or {}
+        given: object = details or {}
+        self.details = details if isinstance(details, dict) else {"details": given} if given else {}
 
 
 class TemporaryError(JobError):

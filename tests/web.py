@@ -36,6 +36,7 @@ _CLEAN = """
     DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
     DELETE FROM usage_events; DELETE FROM budgets; DELETE FROM agent_holds;
     UPDATE agents SET budgeted = false WHERE budgeted;
+    UPDATE agents SET health_status = NULL, health_reason = NULL, health_at = NULL WHERE health_at IS NOT NULL;
     DELETE FROM agents WHERE source <> 'tests'; DELETE FROM agent_problems;
     DELETE FROM agent_versions v WHERE NOT EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = v.agent_id);
     DELETE FROM providers; DELETE FROM prices;

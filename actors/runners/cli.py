@@ -187,6 +187,7 @@ class Errand:
         return kept if isinstance(kept, dict) else {}
 
     def _keep(self, kept: JSON) -> None:
+        kept = kept | {"place": self.place.job_id}
         self.context.checkpoint(self.context.checkpoint() | {"cli": kept})
 
     def _run(self, order: Order) -> JSON:
@@ -231,11 +232,8 @@ class Errand:
                 on_line=story,
             )
         except JobError as error:
-            error.details |= {
-                "stderr": hide(said, secrets)
-                for said in [error.details.get("stderr")]
-                if isinstance(said, str)
-            }
+            if isinstance(said := error.details.get("stderr"), str):
+                error.details["stderr"] = hide(said, secrets)
             raise
         return replace(ending, stderr=hide(ending.stderr, secrets))
 

@@ -63,6 +63,7 @@ class Place:
 
     folder: Path
     job_id: str
+    """Who worked here first; a job that goes on with a stopped one does so in the same place."""
     context: Context = field(repr=False)
     commit: str | None = None
     """Where the worktree began; None for a folder that was empty."""
@@ -180,8 +181,9 @@ def opened(work: Work, context: Context) -> Iterator[Place]:
     """The place of a job, all to this attempt; removed at the end unless a later attempt may go on in it."""
     base = base_folder(work)
     forget_old(base)
-    with _lock(base / f"{work.job_id}.lock", context):
-        place = _prepared(base / work.job_id, work, context)
+    name = _whose(work, context)
+    with _lock(base / f"{name}.lock", context):
+        place = _prepared(base / name, work, context)
         try:
             yield place
         except Exception as error:
@@ -191,6 +193,13 @@ def opened(work: Work, context: Context) -> Iterator[Place]:
         finally:
             if place.over:
                 shutil.rmtree(place.folder, ignore_errors=True)
+
+
+def _whose(work: Work, context: Context) -> str:
+    """The job whose place it is: our own, or that of the stopped one that this one goes on with."""
+    kept = context.checkpoint().get("cli")
+    name = kept.get("place") if isinstance(kept, dict) else None
+    return name if isinstance(name, str) and _is_jobs(name) else work.job_id
 
 
 def base_folder(work: Work) -> Path:
@@ -247,10 +256,11 @@ def _locked(held: IO[bytes]) -> bool:
 
 def _prepared(folder: Path, work: Work, context: Context) -> Place:
     """The place as an earlier attempt left it, or a new one."""
-    place = Place(folder=folder, job_id=work.job_id, context=context)
+    place = Place(folder=folder, job_id=folder.name, context=context)
     ready = folder / "ready.json"
     if folder.exists():
-        end_stragglers(work.job_id)
+        for job_id in {work.job_id, place.job_id}:
+            end_stragglers(job_id)
     try:
         place.commit = json.loads(ready.read_text(encoding="utf-8"))["commit"]
         place.found = True

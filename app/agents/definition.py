@@ -347,7 +347,9 @@ def _split_tools(text: str, odd: list[str]) -> list[str]:
 
 
 def _demand_whole(schema: Any) -> None:
-    """Refuse references to elsewhere: whoever checks parameters would fetch them."""
+    """Refuse references to elsewhere, which whoever checks parameters would fetch, and numbers that JSON cannot keep."""
+    if isinstance(schema, int) and not -(2**63) <= schema < 2**63:
+        raise ValueError(f"{schema} is too large: a number must fit into 64 bits")
     if isinstance(schema, list):
         for inner in schema:
             _demand_whole(inner)

@@ -11,6 +11,7 @@ import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
+from referencing.exceptions import Unresolvable
 
 from app.errors import InvalidParameters
 
@@ -23,9 +24,13 @@ def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     _demand_storable(parameters)
     filled = copy.deepcopy(parameters)
     _fill(schema, filled)
-    wrong = sorted(
-        _validator(orjson.dumps(schema)).iter_errors(filled), key=lambda e: [str(p) for p in e.path]
-    )
+    try:
+        wrong = sorted(
+            _validator(orjson.dumps(schema)).iter_errors(filled), key=lambda e: [str(p) for p in e.path]
+        )
+    except (RecursionError, Unresolvable) as broken:  # a reference to nowhere, or to itself without end
+        said = "the agent's own schema cannot be used: one of its references leads nowhere"
+        raise InvalidParameters(said, [("/parameters", said)]) from broken
     if wrong:
         fields = [_complaint(error) for error in wrong[:MOST_COMPLAINTS]]
         raise InvalidParameters(
@@ -41,6 +46,8 @@ def _validator(schema: bytes) -> Validator:
 
 def _fill(schema: dict[str, Any], value: dict[str, Any]) -> None:
     for name, rule in schema.get("properties", {}).items():
+        if not isinstance(rule, dict):  # true or false: anything, or nothing
+            continue
         if name not in value and "default" in rule:
             value[name] = copy.deepcopy(rule["default"])
         elif rule.get("type") == "object" and isinstance(value.get(name), dict):

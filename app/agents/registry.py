@@ -398,6 +398,16 @@ def set_budgeted(agent_ids: list[str]) -> None:
         forget()
 
 
+def waits_for_a_look(pools: tuple[str, ...]) -> bool:
+    """Whether there is an agent of these pools of which nobody has found out if it could run."""
+    return bool(
+        db.value(
+            "SELECT EXISTS (SELECT 1 FROM agents WHERE health_at IS NULL AND pool = ANY(%(pools)s))",
+            pools=list(pools),
+        )
+    )
+
+
 def note_health(found: dict[str, tuple[str, str | None]]) -> None:
     """Keep what a worker found out about its agents: {agent_id: (status, reason)}."""
     db.run(

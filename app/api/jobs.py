@@ -170,7 +170,8 @@ def retry_job(job_id: UUID, body: RetryIn | None) -> Answer:
     """Run a finished job again, as a new job that names the old one."""
     demand_job(job_id, "retry_task")
     changes = body.model_dump() if body else {}
-    row = intake.again(str(job_id), by=current_principal().user_id, **changes)
+    who = current_principal()
+    row = intake.again(str(job_id), by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **changes)
     _note("job.retried", job_id, new_job_id=row["job_id"])
     return _accepted(row, retry_of_job_id=str(job_id))
 
@@ -188,7 +189,8 @@ def replay_job(job_id: UUID, body: ReplayIn | None) -> Answer:
     """Run a finished job again to compare the two, by the definition it ran with or the present one."""
     demand_job(job_id, "retry_task")
     how = body.model_dump() if body else {}
-    row = intake.replay(str(job_id), by=current_principal().user_id, **how)
+    who = current_principal()
+    row = intake.replay(str(job_id), by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **how)
     _note("job.replayed", job_id, new_job_id=row["job_id"], version=how.get("version", "pinned"))
     return _accepted(row, replay_of_job_id=str(job_id))
 
@@ -257,14 +259,18 @@ def _said(row: Row) -> dict[str, Any]:
 def _accepted(row: Row, **because_of: str) -> Answer:
     links = document.links(row["job_id"])
     position = queries.queue_position(row)
-    body = _said(row) | {
-        "priority": Priority(row["priority_rank"]).word,
-        "submitted_at": row["submitted_at"],
-        "scheduled_for": row["run_at"] if row["status"] == Status.PENDING else None,
-        "queue_position": position,
-        "estimated_wait_time_seconds": stats.estimated_wait_seconds(position),
-        "links": links,
-    } | because_of
+    body = (
+        _said(row)
+        | {
+            "priority": Priority(row["priority_rank"]).word,
+            "submitted_at": row["submitted_at"],
+            "scheduled_for": row["run_at"] if row["status"] == Status.PENDING else None,
+            "queue_position": position,
+            "estimated_wait_time_seconds": stats.estimated_wait_seconds(position),
+            "links": links,
+        }
+        | because_of
+    )
     return Answer(body, headers={"Location": links["self"]})
 
 

@@ -52,7 +52,9 @@ def submit(agent_id: str, parameters: dict[str, Any], **how: Any) -> str:
 
 def again(job_id: str) -> str:
     """Send a finished job in again as it was; answers the new job's id."""
-    new_id = str(intake.again(job_id, by=asking().user_id)["job_id"])
+    who = asking()
+    row = intake.again(job_id, by=who.user_id, may_exceed_budget=may(who, "exceed_budget"))
+    new_id = str(row["job_id"])
     noted("job.retried", job_id, new_job_id=new_id)
     return new_id
 

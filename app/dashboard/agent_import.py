@@ -84,7 +84,7 @@ def _unpacked(packed: str) -> list[File]:
         files = [
             (str(path), str(text), problem, bool(chosen)) for path, text, problem, chosen in json.loads(told)
         ]
-    except (ValueError, TypeError, zlib.error, binascii.Error) as wrong:
+    except (ValueError, TypeError, RecursionError, zlib.error, binascii.Error) as wrong:
         raise Malformed("The files got lost on the way; choose them again.") from wrong
     return [
         File(path=folders.demand_path(path), text=text, problem=problem and str(problem), chosen=chosen)

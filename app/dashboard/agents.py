@@ -12,7 +12,7 @@ from flask import render_template
 from app.accounts.permissions import demand, may
 from app.agents import importing, registry, versions
 from app.agents.registry import AgentRecord
-from app.dashboard import agent_limits
+from app.dashboard import agent_limits, forms
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking, settings
 
@@ -63,7 +63,7 @@ def _example(agent: AgentRecord) -> dict[str, Any]:
     """Parameters to show how it is called: its own example, or something for each that must be there."""
     if agent.example is not None:
         return agent.example
-    rules = agent.schema.get("properties", {})
+    rules = forms.rules_of(agent.schema)
     return {name: _sample(rules.get(name, {})) for name in agent.schema.get("required", ())}
 
 
@@ -86,7 +86,7 @@ def _rows(schema: dict[str, Any]) -> list[dict[str, Any]]:
             "description": rule.get("description", ""),
             "limits": _limits(rule),
         }
-        for name, rule in schema.get("properties", {}).items()
+        for name, rule in forms.rules_of(schema).items()
     ]
 
 

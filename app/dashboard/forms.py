@@ -41,10 +41,21 @@ class Field:
     wrong: str = ""
 
 
+def rules_of(schema: JSON) -> dict[str, JSON]:
+    """What is said of each property; `true` and `false`, which a schema may be as well, say nothing."""
+    return {name: _said(rule) for name, rule in schema.get("properties", {}).items()}
+
+
+def _said(rule: Any) -> JSON:
+    if not isinstance(rule, dict):
+        return {}
+    return rule if isinstance(rule.get("items", {}), dict) else rule | {"items": {}}
+
+
 def fields(schema: JSON, typed: dict[str, str], wrong: dict[str, str] | None = None) -> list[Field]:
     """The fields of `schema`, required ones first, filled with what was typed."""
     required = set(schema.get("required", ()))
-    rules: dict[str, JSON] = schema.get("properties", {})
+    rules = rules_of(schema)
     ordered = sorted(rules.items(), key=lambda item: item[0] not in required)
     return [
         _field(name, rule, name in required, typed.get(name), (wrong or {}).get(name, ""))
@@ -119,7 +130,7 @@ def _word(value: Any) -> str:
 
 def filled_with(schema: JSON, parameters: JSON) -> dict[str, str]:
     """`parameters` as typed text per field, to start a form from an example or an earlier job."""
-    rules = schema.get("properties", {})
+    rules = rules_of(schema)
     return {
         name: as_typed(rules[name], value, kind_of(name, rules[name]))
         for name, value in parameters.items()
@@ -142,7 +153,7 @@ def parameters(schema: JSON, typed: dict[str, str]) -> JSON:
     """
     read: JSON = {}
     wrong: list[tuple[str, str]] = []
-    for name, rule in schema.get("properties", {}).items():
+    for name, rule in rules_of(schema).items():
         kind, text = kind_of(name, rule), typed.get(name, "")
         if not text.strip() and kind != "checkbox" and not (kind == "choices" and "default" in rule):
             continue  # left empty; but no box ticked where some were is a choice too

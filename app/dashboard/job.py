@@ -149,17 +149,36 @@ def _outcome(job_id: str) -> Context:
     demand(asking(), "view_task_content", row["submitted_by"])
     return {
         "job": row,
-        "report": _report(row["result"]),
+        "report": _report(_text_of(row["result"], row["agent_id"])),
         "attempts": timeline.attempts(row["job_id"]),
         "artifacts": [_preview(a) for a in artifacts.listing(row["job_id"])],
         "poll": _outcome_poll(row),
     }
 
 
-def _report(result: dict[str, Any] | None) -> Markup | None:
-    """The `report` of a result, markdown, as HTML that can do no harm: no raw HTML in, a cleaner behind."""
-    text = result.get("report") if result else None
-    if not isinstance(text, str) or not text:
+def _text_of(result: dict[str, Any] | None, agent_id: str) -> str | None:
+    """What of a result is to be read: its report, what the agent's schema calls markdown, or a model's answer."""
+    found = ((result or {}).get(name) for name in ["report", *_prose_of(agent_id)])
+    return next((text for text in found if isinstance(text, str) and text), None)
+
+
+def _prose_of(agent_id: str) -> list[str]:
+    try:
+        agent = registry.get(agent_id)
+    except NotFound:  # it was removed
+        return []
+    properties = (agent.output_schema or {}).get("properties", {})
+    named = [
+        n
+        for n, p in properties.items()
+        if isinstance(p, dict) and p.get("contentMediaType") == "text/markdown"
+    ]
+    return [*named, "result"] if agent.runner in ("llm", "cli") else named
+
+
+def _report(text: str | None) -> Markup | None:
+    """Markdown as HTML that can do no harm: no raw HTML in, a cleaner behind."""
+    if not text:
         return None
     clean = nh3.clean(_markdown.render(text))
     return Markup(clean.replace("<table>", _WIDE_TABLE).replace("</table>", "</table></div>"))  # noqa: S704 - cleaned
@@ -175,7 +194,7 @@ def _preview(artifact: Row) -> Row:
         return shown
     text = _bytes(artifact["artifact_id"]).decode("utf-8", "replace")
     if kind == "text/markdown":
-        return shown | {"kind": "markdown", "html": _report({"report": text})}
+        return shown | {"kind": "markdown", "html": _report(text)}
     return shown | {"kind": "text", "text": text}
 
 

@@ -38,6 +38,7 @@ def submit(job_id: str) -> AnyResponse:
             by=asking().user_id,
             parameters=_without_field(row, schema) | forms.parameters(schema, typed),
             version=version,
+            may_exceed_budget=may(asking(), "exceed_budget"),
         )
     except Invalid as wrong:
         db.session.rollback()

@@ -180,24 +180,36 @@ def _plain(amount: Decimal) -> float | int:
 
 
 def again(
-    job_id: str, *, by: str, priority: str | None = None, parameters: dict[str, Any] | None = None
+    job_id: str,
+    *,
+    by: str,
+    priority: str | None = None,
+    parameters: dict[str, Any] | None = None,
+    may_exceed_budget: bool = False,
 ) -> Row:
     """Run a finished job once more, as a new job that names it; a waiting or running one is a Conflict.
 
     `parameters` replace the old ones as a whole; None keeps them. Its dead letter, if it has one, counts as dealt with.
+    Of a budget that is larger than the agent's now, only those who may exceed it get the whole.
     """
     old = queries.get(job_id, full=True)
     if old["status"] not in FINAL:
         raise Conflict(f"the job is {old['status']}; only finished jobs are run again", allowed=["cancel"])
-    new = lifecycle.submit(
-        order(_like(old, by, priority, old["parameters"] if parameters is None else parameters))
-    )
+    wish = _like(old, by, priority, old["parameters"] if parameters is None else parameters)
+    new = lifecycle.submit(order(_within_budget(wish, may_exceed_budget)))
     if old["status"] == Status.FAILED:
         dead_letters.settle_by_job(job_id, new_job_id=new["job_id"], by=by)
     return new
 
 
-def replay(job_id: str, *, by: str, parameters: dict[str, Any] | None = None, version: str = "pinned") -> Row:
+def replay(
+    job_id: str,
+    *,
+    by: str,
+    parameters: dict[str, Any] | None = None,
+    version: str = "pinned",
+    may_exceed_budget: bool = False,
+) -> Row:
     """Run a finished job again to compare: a new job that names it, with the same or other parameters.
 
     `version` is `pinned` (the definition it ran with) or `current`. Unlike a retry it settles nothing: a dead
@@ -211,6 +223,7 @@ def replay(job_id: str, *, by: str, parameters: dict[str, Any] | None = None, ve
         retry_of_job_id=None,
         replay_of_job_id=old["job_id"],
     )
+    wish = _within_budget(wish, may_exceed_budget)
     try:
         return lifecycle.submit(order(wish, pin=old["agent_version"] if version == "pinned" else None))
     except (NotFound, BrokenDefinition) as gone:
@@ -218,6 +231,16 @@ def replay(job_id: str, *, by: str, parameters: dict[str, Any] | None = None, ve
             raise
         said = f"the definition it ran with cannot be used any more: {gone.message}"
         raise Conflict(said, allowed=["replay with the current version"]) from gone
+
+
+def _within_budget(wish: Wish, may_exceed: bool) -> Wish:
+    """The wish with no more of a budget than its agent has now, unless whoever asks may give more."""
+    wished = wish.options.get("budget")
+    if may_exceed or not wished:
+        return wish
+    most = registry.demand(wish.agent_id).budget or {}
+    less = {unit: min(amount, most.get(unit, amount)) for unit, amount in wished.items()}
+    return replace(wish, options=wish.options | {"budget": less})
 
 
 def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], **other: Any) -> Wish:

@@ -10,6 +10,7 @@ from app.errors import JobError
 BASE_SECONDS = {"exponential": 1.0, "linear": 1.0, "fixed": 60.0}
 FACTOR = 4
 LONGEST_SECONDS = 3600.0
+LONGEST_WISH = 31 * 86_400.0
 JITTER = 0.1
 
 
@@ -39,4 +40,12 @@ def delay_seconds(policy: Policy, retry_number: int, error: JobError, chance: fl
     }
     waited = min(LONGEST_SECONDS, base * steps[policy.strategy])
     spread = waited * (1 + JITTER * (2 * chance - 1))
-    return max(spread, error.retry_after or 0.0)
+    return max(spread, _wished(error.retry_after))
+
+
+def _wished(seconds: object) -> float:
+    """How long an error asks to wait: a month at most, and nothing for what makes no sense (agents write it)."""
+    try:
+        return max(0.0, min(float(seconds), LONGEST_WISH))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return 0.0

@@ -227,3 +227,15 @@ def test_the_agents_health_is_looked_at_and_kept(post: Post) -> None:
             t=datetime(2000, 1, 1, tzinfo=UTC),
         )
     assert rows == [{"health_status": "ready", "fresh": True}]
+
+
+def test_an_agent_that_has_just_come_is_looked_at_with_the_next_beat(post: Post) -> None:
+    heart = Heartbeat(post)
+    heart.beat()
+    with db.quick():
+        acting.agent("newcomer")
+        assert db.value("SELECT health_at FROM agents WHERE agent_id = 'newcomer'") is None
+    heart._extended_at = float("-inf")  # the next one is due
+    heart.beat()
+    with db.quick():
+        assert db.value("SELECT health_status FROM agents WHERE agent_id = 'newcomer'") == "ready"

@@ -13,6 +13,7 @@ import pytest
 
 from actors.execute import LARGEST_RESULT, AttemptFailed, kept_of, run_next
 from actors.middleware.dead_letter import bury
+from actors.middleware.retry import decide
 from actors.post import Post
 from actors.runners.base import Context, Work
 from actors.runners.python import Wire
@@ -20,7 +21,7 @@ from app.agents import registry
 from app.budgets import changes
 from app.budgets.usage import Usage
 from app.db import db
-from app.errors import Held, PermanentError
+from app.errors import Held, PermanentError, TemporaryError
 from app.jobs import artifacts, lifecycle, spending, timeline
 from app.providers import catalogue
 from tests import acting
@@ -143,6 +144,49 @@ class TestWhatAChildSays:
         with db.quick():
             assert acting.job(job_id)["status"] == "completed"
             assert "afterwards" in [line["message"] for line in timeline.log(job_id)]
+
+
+def test_a_result_so_far_that_is_no_object_is_kept_in_one(post: Post, run_with: RunWith) -> None:
+    job_id = _submitted()
+
+    def stop(_work: Work, context: Context) -> dict[str, Any]:
+        context.partial("half of it")  # type: ignore[arg-type]
+        raise PermanentError("enough")
+
+    run_with(stop)
+    with pytest.raises(AttemptFailed) as failed:
+        run_next(post)
+    bury(failed.value)
+    with db.quick():
+        assert acting.job(job_id)["result"] == {"result": "half of it"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda: TemporaryError({"not": "text"}, details=["no", "dict"], retry_after=1e300),  # type: ignore[arg-type]
+        lambda: TemporaryError(5, retry_after="soon"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_error_that_is_no_text_is_settled_like_any_other(
+    post: Post, run_with: RunWith, odd: Callable[[], TemporaryError]
+) -> None:
+    job_id = _submitted(retry={"max_retries": 1})
+
+    def fail(_work: Work, _context: Context) -> dict[str, Any]:
+        raise odd()
+
+    run_with(fail)
+    for wanted in ("retry", "failed"):
+        with pytest.raises(AttemptFailed) as failed:
+            run_next(post)
+        decide(failed.value)
+        if not failed.value.settled:
+            bury(failed.value)
+        with db.quick():
+            assert acting.status(job_id) == wanted
+            if wanted == "retry":
+                acting.make_due(job_id)
 
 
 class TestFigures:

@@ -41,7 +41,11 @@ def test_the_status_of_a_job_is_written_in_the_lifecycle_and_the_claim_and_nowhe
         for path in _sources(".py", ".sql", under=("app", "actors", "migrations"))
         if _WRITES_STATUS.search(path.read_text()) or _INSERTS_JOBS.search(path.read_text())
     }
-    assert writers == {"app/jobs/lifecycle.py", "migrations/sql/0001_jobs.sql", "migrations/sql/0002_spending.sql"}
+    assert writers == {
+        "app/jobs/lifecycle.py",
+        "migrations/sql/0001_jobs.sql",
+        "migrations/sql/0002_spending.sql",
+    }
 
 
 def test_the_orm_never_writes_a_job() -> None:

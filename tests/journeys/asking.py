@@ -68,7 +68,7 @@ def expendable_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def health(admin: Person, agent_id: str) -> JSON:
     """What an agent says of itself, as soon as a worker has looked: {agent_id, status, reason, last_heartbeat}."""
     path = f"/api/v1/agents/{agent_id}/health"
-    return until(lambda: told if (told := admin.get(path))["last_heartbeat"] else None, 60, 0.2)  # type: ignore[return-value]
+    return until(lambda: told if (told := admin.get(path))["last_heartbeat"] else None, 20, 0.2)  # type: ignore[return-value]
 
 
 def messages(admin: Person, job_id: str, kind: str) -> list[str]:

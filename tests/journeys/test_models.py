@@ -96,12 +96,14 @@ def test_a_file_of_another_tool_becomes_an_agent_that_runs_on_the_model(admin: P
     admin.get("/api/v1/agents/harbour-pilot", 404)
     (item,) = admin.post("/api/v1/agents/import", files)["items"]
     again = admin.post("/api/v1/agents/import", files)
+    told = health(admin, "harbour-pilot")
     job = admin.submit("harbour-pilot", {"task": "A ship at 0400.", "context": "Fog."})
     ended = admin.reaches(job, "completed")
 
     assert before["counts"]["new"] == 1
     assert (item["action"], item["runner"], item["errors"]) == ("new", "llm", [])
     assert again["counts"]["unchanged"] == 1
+    assert (told["status"], told["reason"]) == ("ready", None)
     assert ended["result"]["result"] == "All is well."
     assert ended["result"]["provider"] == "openai"
     sent = [str(request) for request in model.asked if "You are the pilot of a harbour." in str(request)]

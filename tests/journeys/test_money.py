@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from bs4 import BeautifulSoup
 
+from tests.actors.runners.playing_cli import ALL, HANG, UNTIL_THE_TOOL, Stage
 from tests.journeys.asking import MODEL, admin_of, imported, ledger, messages, provided
 from tests.journeys.person import Person
 from tests.journeys.product import EMAIL, PASSWORD, Product, running
@@ -93,6 +95,25 @@ def test_a_spender_is_stopped_to_the_cent_keeps_what_it_has_and_goes_on_with_mor
     assert any("the budget of $0.02 for this job is spent" in said for said in messages(admin, job, "budget"))
     assert (more["retry_of_job_id"], ended["result"]["result"]) == (job, "The end.")
     assert admin.get(f"/api/v1/jobs/{more['job_id']}")["options"]["budget"]["usd"] == 1.02
+
+
+def test_a_coding_cli_that_was_stopped_goes_on_in_the_same_session(admin: Person, tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage", [[UNTIL_THE_TOOL, {"write": "half.txt", "text": "half"}, HANG], [ALL]])
+    agent = imported(
+        admin, "cli-spender", runner="cli", cli=stage.work().config, budget={"tokens": 1000}, max_concurrent=1
+    )
+    job = admin.submit(agent, TASK)
+    stopped = admin.reaches(job, "failed")
+    more = admin.post(f"/api/v1/jobs/{job}/resume", {"tokens": 100_000}, 201)
+    ended = admin.reaches(more["job_id"], "completed")
+
+    assert stopped["status_reason"] == "stopped_budget"
+    first, second = stage.call(0), stage.call(1)
+    session = first["argv"][first["argv"].index("--session-id") + 1]
+    assert second["argv"][second["argv"].index("--resume") + 1] == session == ended["result"]["session_id"]
+    assert second["cwd"] == first["cwd"]
+    assert "half.txt" in ended["result"]["files_changed"]
+    assert not Path(first["cwd"]).exists(), "the last job clears up"
 
 
 def test_a_days_budget_stops_who_runs_and_holds_who_waits_until_it_is_raised(admin: Person) -> None:

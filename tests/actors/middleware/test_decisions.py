@@ -187,6 +187,7 @@ def _lost(job_id: str) -> int:
 
 
 def test_nothing_of_one_message_is_in_the_logs_of_the_next() -> None:
+    structlog.contextvars.clear_contextvars()  # of whatever ran in this process before
     middleware = LogContext("w-1")
     middleware.before_process_message(None, bell_message("testing"))
     assert structlog.contextvars.get_contextvars() == {"worker_id": "w-1", "pool": "testing"}

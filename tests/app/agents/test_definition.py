@@ -165,6 +165,7 @@ def _with(line: str) -> str:
         (_with("parameters: {$ref: 'http://169.254.169.254/x'}"), "$ref may only point into", 9),
         (_with("parameters: {$dynamicRef: 'http://169.254.169.254/x'}"), "$dynamicRef may only", 9),
         (_with("parameters: {properties: {a: {type: string, pattern: '('}}}"), "not a JSON Schema", 9),
+        (_with("parameters: {properties: {n: {minimum: 99999999999999999999}}}"), "64 bits", 9),
         (_with("budget: {tokens: 99999999999999999999}"), "/x-callboard/budget/tokens", 9),
         (_with('title: "written out: \\0"'), "NUL", 9),
         (_with("aliases: ['under score!']"), "is no name", 9),

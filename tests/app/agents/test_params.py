@@ -108,3 +108,14 @@ def test_nesting_has_a_bottom() -> None:
 
     check(ANYTHING, nested(DEEPEST))
     assert _fields(ANYTHING, nested(DEEPEST + 1)) == ["/parameters" + "/a" * (DEEPEST + 1)]
+
+
+@pytest.mark.parametrize("rule", [{"$ref": "#"}, {"properties": {"a": {"$ref": "#/nowhere"}}}])
+def test_a_schema_whose_references_lead_nowhere_refuses_and_does_not_break(rule: dict[str, Any]) -> None:
+    assert _fields(rule, {"a": 1}) == ["/parameters"]
+
+
+def test_rules_may_be_true_or_false() -> None:
+    schema = {"properties": {"anything": True, "nothing": False}}
+    assert check(schema, {"anything": 1}) == {"anything": 1}
+    assert _fields(schema, {"nothing": 1}) == ["/parameters"]

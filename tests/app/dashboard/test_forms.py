@@ -151,3 +151,10 @@ def test_a_complaint_without_a_field_is_kept() -> None:
 def test_parameters_that_are_no_object_are_refused(text: str) -> None:
     with pytest.raises(Invalid):
         forms.json_object(text, "/json")
+
+
+def test_rules_that_are_only_true_or_false_get_a_field_too() -> None:
+    schema = {"properties": {"any": True, "none": False, "row": {"type": "array", "items": False}}}
+    assert [field.name for field in forms.fields(schema, {})] == ["any", "none", "row"]
+    assert forms.filled_with(schema, {"any": "x"}).keys() == {"any"}
+    assert forms.parameters(schema, {"any": "", "row": ""}) == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Flask
 
@@ -13,6 +15,7 @@ from app.jobs.states import Reason
 from app.jobs.timeline import Line, Report
 from app.settings import Settings
 from tests.app.dashboard.aside import (
+    agent,
     artifacts,
     claim,
     claimed,
@@ -110,6 +113,36 @@ def test_a_report_is_rendered_and_can_do_no_harm(admin: Visitor) -> None:
     assert [a for a in prose.select("a") if "javascript" in str(a.get("href"))] == []
     assert prose.select_one("td") is not None
     assert prose.has_attr("hx-ignore")
+
+
+@pytest.mark.parametrize(
+    ("ours", "result"),
+    [
+        (
+            {
+                "output": {
+                    "properties": {
+                        "content": {"type": "string", "contentMediaType": "text/markdown"},
+                        "x": True,
+                    }
+                }
+            },
+            {"content": "# Read me", "x": "# not this"},
+        ),
+        ({"runner": "llm", "python": None}, {"result": "# Read me"}),
+    ],
+)
+def test_what_the_agent_calls_markdown_is_rendered(
+    admin: Visitor, ours: dict[str, Any], result: dict[str, Any]
+) -> None:
+    agent("writer", **ours)
+    taken = claimed("writer", parameters={"task": "write"})
+    lifecycle.complete(taken, result)
+
+    soup = admin.soup(f"/jobs/{taken.job_id}")
+
+    assert soup.select_one(".prose h1").text == "Read me"  # type: ignore[union-attr]
+    assert soup.select_one("details.fold pre, details.fold .code") is not None
 
 
 def test_artifacts_are_previewed_by_their_kind(admin: Visitor, settings: Settings) -> None:

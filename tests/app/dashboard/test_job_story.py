@@ -117,6 +117,25 @@ class TestTheTranscript:
         lifecycle.complete(taken, {})
         assert admin.get(address).headers["HX-Poll"] == "stop"
 
+    def test_nothing_that_a_model_or_a_provider_says_becomes_markup(self, admin: Visitor) -> None:
+        evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)> [x](javascript:alert(1))'
+        taken = claimed()
+        call = {"call_id": evil, "name": evil, "arguments": {evil: evil}}
+        _tell(
+            taken, ("turn", evil, None), ("tool", evil, call), ("provider", evil, None), ("log", evil, None)
+        )
+        _tell(taken, ("tool_result", evil, {"call_id": evil, "ok": True}))
+        _news(taken, pins={"model": evil, "provider": evil}, stage=evil, current_step=evil)
+        with db.quick():
+            lifecycle.complete(
+                taken, {"report": evil, "result": evil, "model_used": evil, "produced_by": evil}
+            )
+
+        for page in (f"/jobs/{taken.job_id}", f"/jobs/compare?a={taken.job_id}&b={taken.job_id}"):
+            soup = admin.soup(page)
+            assert not soup.select("script:not([src]), [onerror], a[href^=javascript]")
+            assert not [image for image in soup.select("img[src=x]") if image.has_attr("onerror")]
+
     def test_odd_figures_of_a_call_break_no_page(self, admin: Visitor) -> None:
         taken = claimed()
         _tell(

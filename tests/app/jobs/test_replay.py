@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,19 @@ def test_a_pinned_replay_is_claimed_with_the_version_that_ran(done: str) -> None
     made = acting.job(new["job_id"])
     assert (made["replay_of_job_id"], made["retry_of_job_id"]) == (done, None)
     assert (made["submitted_by"], made["task_name"], made["tags"]) == ("somebody", "Play", ["x"])
+
+
+@pytest.mark.parametrize("verb", [intake.again, intake.replay])
+def test_an_old_budget_that_is_more_than_the_agents_now_is_for_those_who_may_exceed_it(verb: Any) -> None:
+    acting.agent("played", budget={"usd": 5})
+    job_id = _finished(budget={"usd": 4, "tokens": 10})
+    acting.agent("played", budget={"usd": 1})
+
+    def given(**how: object) -> object:
+        return acting.job(verb(job_id, by=OWNER, **how)["job_id"])["options"]["budget"]
+
+    assert given() == {"usd": 1, "tokens": 10}
+    assert given(may_exceed_budget=True) == {"usd": 4, "tokens": 10}
 
 
 def test_a_replay_by_the_present_definition_moves_on_with_it(done: str) -> None:

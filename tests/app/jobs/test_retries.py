@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from app.errors import AttemptTimeout, JobError, PermanentError, RateLimitError, TemporaryError
-from app.jobs.retries import LONGEST_SECONDS, Policy, delay_seconds
+from app.jobs.retries import LONGEST_SECONDS, LONGEST_WISH, Policy, delay_seconds
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,19 @@ def test_no_retries_means_none() -> None:
 
 def test_no_backoff_is_longer_than_an_hour() -> None:
     assert delay_seconds(Policy(max_retries=10, base_seconds=3600), 9, TemporaryError()) == LONGEST_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("wish", "delay"),
+    [
+        (float("inf"), LONGEST_WISH),
+        (1e300, LONGEST_WISH),
+        (float("nan"), 1),
+        (-5, 1),
+        ("soon", 1),
+        ([], 1),
+        ("90", 90),
+    ],
+)
+def test_a_wish_that_makes_no_sense_costs_no_settle(wish: Any, delay: float) -> None:
+    assert delay_seconds(Policy(), 1, TemporaryError(retry_after=wish)) == delay
