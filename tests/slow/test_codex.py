@@ -52,7 +52,9 @@ def test_it_cannot_write_elsewhere(context: RecordingContext, tmp_path: Path) ->
     with responses_model(UseTool("exec_command", {"cmd": f"touch {outside}"}), Say("No.")) as model:
         job(tmp_path, model).run(context)
 
-    assert context.tools[0]["ok"] is False
+    # Codex tells no event of a command that was over at once; what the model heard of it is always there.
+    assert "Read-only file system" in json.dumps(model.asked[1]["input"])
+    assert [tool["ok"] for tool in context.tools] in ([], [False])
     assert not outside.exists()
 
 
