@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from actors.runners.base import JSON, Work
 from actors.runners.cli import CliRunner
+from app.errors import Cancelled, Released
 from app.settings import ROOT
-from tests.actors.runners.boxes import work_for
+from tests.actors.runners.boxes import alive, work_for
 from tests.doubles import RecordingContext
 
 CACHE = Path(os.environ.get("CALLBOARD_TEST_CACHE") or ROOT / ".cache") / "clis"
@@ -86,6 +89,30 @@ class Job:
     def place(self) -> Path:
         """The job's folder."""
         return self.folder / "places" / self.job_id
+
+
+def cancelled_while_it_sleeps(job: Job, at_tool: AtTool) -> Work:
+    """Run a job whose tool is `sleep 300`, and cancel it when that process is there; answers the work."""
+    work = job.work()
+
+    def cancel_once_it_sleeps() -> None:
+        at_tool.cancelled = any(command == "sleep 300" for command in alive(work))
+
+    at_tool.act = cancel_once_it_sleeps
+    with pytest.raises(Cancelled):
+        CliRunner().run(work, at_tool)
+    return work
+
+
+def handed_back_and_run_again(job: Job, at_tool: AtTool, workspace: Path) -> tuple[JSON, RecordingContext]:
+    """Hand a job back at its second tool call and run its next attempt; answers that one's result and context."""
+    at_tool.act = lambda: setattr(at_tool, "releasing", len(at_tool.tools) == 2)
+    with pytest.raises(Released):
+        job.run(at_tool)
+    later = RecordingContext(workspace=workspace, kept=dict(at_tool.kept))
+    result = job.run(later)
+    assert result["session_id"] == at_tool.pins["session_id"]
+    return result, later
 
 
 class AtTool(RecordingContext):

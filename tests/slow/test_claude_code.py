@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from actors.runners.cli import CliRunner
 from app.errors import (
-    Cancelled,
     JobError,
     PermanentError,
     RateLimitError,
-    Released,
     StoppedByBudget,
     TemporaryError,
 )
@@ -23,7 +20,7 @@ from tests.actors.runners.boxes import alive
 from tests.anthropic_server import anthropic_model
 from tests.doubles import RecordingContext
 from tests.model_server import Hang, Model, Refuse, Say, UseTool
-from tests.slow.real_clis import AtTool, Job
+from tests.slow.real_clis import AtTool, Job, cancelled_while_it_sleeps, handed_back_and_run_again
 
 MODEL = "claude-sonnet-4-5"
 LIST = UseTool("Bash", {"command": "echo hi > made.txt; ls", "description": "List"}, text="I look around.")
@@ -84,14 +81,7 @@ def test_a_tool_that_is_not_allowed(context: RecordingContext, tmp_path: Path) -
 def test_a_cancel_while_a_tool_runs_leaves_nobody(at_tool: AtTool, tmp_path: Path) -> None:
     with anthropic_model(SLEEP, Say("Never.")) as model:
         sleeping = job(tmp_path, model)
-        work = sleeping.work()
-
-        def cancel_once_it_sleeps() -> None:
-            at_tool.cancelled = any(command == "sleep 300" for command in alive(work))
-
-        at_tool.act = cancel_once_it_sleeps
-        with pytest.raises(Cancelled):
-            CliRunner().run(work, at_tool)
+        work = cancelled_while_it_sleeps(sleeping, at_tool)
 
     assert alive(work) == []
     assert not sleeping.place.exists()
@@ -101,15 +91,9 @@ def test_a_cancel_while_a_tool_runs_leaves_nobody(at_tool: AtTool, tmp_path: Pat
 
 def test_a_run_that_was_handed_back_goes_on(at_tool: AtTool, tmp_path: Path) -> None:
     with anthropic_model(LIST, SLEEP, Say("Done after all.")) as model:
-        interrupted = job(tmp_path, model)
-        at_tool.act = lambda: setattr(at_tool, "releasing", len(at_tool.tools) == 2)
-        with pytest.raises(Released):
-            interrupted.run(at_tool)
-        later = RecordingContext(workspace=tmp_path, kept=dict(at_tool.kept))
-        result = interrupted.run(later)
+        result, later = handed_back_and_run_again(job(tmp_path, model), at_tool, tmp_path)
 
     assert result["result"] == "Done after all."
-    assert result["session_id"] == at_tool.pins["session_id"]
     told = json.dumps(model.asked[-1]["messages"])
     assert "I look around." in told  # the conversation until then
     assert "You were interrupted" in told

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from actors.runners.cli import CliRunner
-from app.errors import Cancelled, JobError, PermanentError, RateLimitError, Released
+from app.errors import JobError, PermanentError, RateLimitError
 from tests.actors.runners.boxes import alive
 from tests.doubles import RecordingContext
 from tests.model_server import Model, Refuse, Say, UseTool
 from tests.openai_responses_server import responses_model
-from tests.slow.real_clis import AtTool, Job
+from tests.slow.real_clis import AtTool, Job, cancelled_while_it_sleeps, handed_back_and_run_again
 
 LIST = UseTool("exec_command", {"cmd": "echo hi > made.txt; ls"}, text="I look around.")
 SLEEP = UseTool("exec_command", {"cmd": "setsid sleep 300", "yield_time_ms": 30_000})
@@ -60,29 +59,16 @@ def test_it_cannot_write_elsewhere(context: RecordingContext, tmp_path: Path) ->
 
 def test_a_cancel_while_a_tool_runs_leaves_nobody(at_tool: AtTool, tmp_path: Path) -> None:
     with responses_model(SLEEP, Say("Never.")) as model:
-        work = job(tmp_path, model).work()
-
-        def cancel_once_it_sleeps() -> None:
-            at_tool.cancelled = any(command == "sleep 300" for command in alive(work))
-
-        at_tool.act = cancel_once_it_sleeps
-        with pytest.raises(Cancelled):
-            CliRunner().run(work, at_tool)
+        work = cancelled_while_it_sleeps(job(tmp_path, model), at_tool)
 
     assert alive(work) == []
 
 
 def test_a_run_that_was_handed_back_goes_on(at_tool: AtTool, tmp_path: Path) -> None:
     with responses_model(LIST, SLEEP, Say("Done after all.")) as model:
-        interrupted = job(tmp_path, model)
-        at_tool.act = lambda: setattr(at_tool, "releasing", len(at_tool.tools) == 2)
-        with pytest.raises(Released):
-            interrupted.run(at_tool)
-        later = RecordingContext(workspace=tmp_path, kept=dict(at_tool.kept))
-        result = interrupted.run(later)
+        result, later = handed_back_and_run_again(job(tmp_path, model), at_tool, tmp_path)
 
     assert result["result"] == "Done after all."
-    assert result["session_id"] == at_tool.pins["session_id"]
     assert "I look around." in json.dumps(model.asked[-1]["input"])
     (before,), (after,) = at_tool.metered.values(), later.metered.values()
     assert before.tokens >= 1460  # the first response; of the one that was cut off Codex wrote down nothing
