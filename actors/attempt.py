@@ -162,6 +162,18 @@ class Attempt:
         self.log(f"kept {row['name']} ({row['size_bytes']} bytes)", level="debug", source="artifacts")
         return str(row["artifact_id"])
 
+    def fetch(self, reference: str) -> Path | None:
+        """Copy a file that another job left into the workspace."""
+        with db.quick():
+            found = artifacts.reachable(reference, job_id=self.claim.job_id)
+            if found is None:
+                return None
+            place = self.workspace / "fetched" / found["artifact_id"] / found["name"]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with self.store.open(found["location"]) as kept, place.open("wb") as copy:
+                shutil.copyfileobj(kept, copy)
+        return place
+
     def checkpoint(self, state: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep `state` for a later attempt, or answer what was kept."""
         if state is not None:

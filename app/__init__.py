@@ -50,11 +50,15 @@ def _know_all_tables() -> None:
     """Every table must be known to Base before Alembic compares and before mappers are configured."""
     import app.accounts.models
     import app.agents.models
+    import app.approvals.models
     import app.audit
     import app.budgets.models
     import app.jobs.models
+    import app.notify.models
     import app.providers.models
-    import app.workers.models  # noqa: F401
+    import app.schedules.models
+    import app.workers.models
+    import app.workflows.models  # noqa: F401
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -38,6 +38,8 @@ class RecordingContext:
     pins: dict[str, str] = field(default_factory=dict)
     partial_result: JSON | None = None
     desk: ProviderDesk | None = None
+    others: dict[str, bytes] = field(default_factory=dict)
+    """What other jobs left, for `fetch`."""
     stop_error: JobError | None = None
     """Raised by the next checkpoint, as the purse and the watchdog would have it."""
 
@@ -67,6 +69,14 @@ class RecordingContext:
     def providers(self) -> ProviderDesk:
         assert self.desk is not None, "this test gave no desk"
         return self.desk
+
+    def fetch(self, reference: str) -> Path | None:
+        if reference not in self.others:
+            return None
+        place = self.workspace / "fetched" / reference
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(self.others[reference])
+        return place
 
     def log(self, message: str, *, level: str = "info", source: str = "agent", **data: Any) -> None:
         self.logs.append({"message": message, "level": level, "source": source, "data": data})

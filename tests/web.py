@@ -33,6 +33,9 @@ _CLEAN = """
     SET LOCAL callboard.retention = 'on';
     DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
     DELETE FROM job_history; DELETE FROM task_history; DELETE FROM jobs; DELETE FROM idempotency_keys;
+    DELETE FROM approvals; DELETE FROM workflows; DELETE FROM workflow_templates; DELETE FROM schedules;
+    DELETE FROM deliveries; DELETE FROM notifications; DELETE FROM webhook_endpoints; DELETE FROM callback_secrets;
+    DELETE FROM notify_rules; DELETE FROM followups;
     DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
     DELETE FROM usage_events; DELETE FROM budgets; DELETE FROM agent_holds;
     UPDATE agents SET budgeted = false WHERE budgeted;

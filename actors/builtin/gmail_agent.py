@@ -31,7 +31,7 @@ def run(work: Work, context: Context) -> JSON:
     """Send the mail, or keep it as `message.eml` for a person to send."""
     server = _server()
     context.stage("write", "Writing the mail")
-    letter = _letter(work, server)
+    letter = _letter(work, server, context)
     draft = work.parameters.get("action", "send") == "draft"
     context.artifact("message.eml", letter.message(draft=draft).as_bytes(), "message/rfc822")
     if draft:
@@ -51,7 +51,7 @@ def _server() -> Server:
     return Server.from_settings(asked_for({"secrets": SETTINGS}, "secrets"))
 
 
-def _letter(work: Work, server: Server) -> Letter:
+def _letter(work: Work, server: Server, context: Context) -> Letter:
     """The mail as asked for; refuses what could not be sent or would smuggle a header in."""
     asked = work.parameters
     body = str(asked["body"])
@@ -68,7 +68,7 @@ def _letter(work: Work, server: Server) -> Letter:
         subject=_subject(asked),
         body=body,
         markdown=asked.get("format", "text") == "markdown",
-        attachments=tuple(_attachments(work)),
+        attachments=tuple(_attachments(work, context)),
         **people,
     )
     if len(letter.recipients) > MOST_RECIPIENTS:
@@ -97,12 +97,14 @@ def _subject(asked: JSON) -> str:
         return places.refuse("subject", f"{error}.")
 
 
-def _attachments(work: Work) -> list[Attachment]:
-    """The files named, from the workspace roots."""
+def _attachments(work: Work, context: Context) -> list[Attachment]:
+    """The files named: artifacts of the same workflow or owner, else files from the workspace roots."""
     allowed = places.roots(work, places.READ)
     found, total = list[Attachment](), 0
     for raw in work.parameters.get("attachments") or []:
-        path = places.confined(str(raw), allowed, parameter="attachments", setting=places.READ)
+        path = context.fetch(str(raw)) or places.confined(
+            str(raw), allowed, parameter="attachments", setting=places.READ
+        )
         content = _read(path, MOST_ATTACHED_BYTES - total)
         total += len(content)
         found.append(Attachment(name=path.name, content=content))

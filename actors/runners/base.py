@@ -111,6 +111,13 @@ class Context(Protocol):
     def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
         """Keep a file with the job; answers its artifact id. Raises PermanentError over the size limit."""
 
+    def fetch(self, reference: str) -> Path | None:
+        """A copy, in the workspace, of a file that another job left; None if there is none for this job.
+
+        `reference` is the id of an artifact of the same owner, or the name of one that an earlier step of the same
+        workflow left (of several, the latest).
+        """
+
     def checkpoint(self, state: JSON | None = None) -> JSON:
         """Keep `state` for a later attempt of the job; without an argument answers what was kept ({})."""
 

@@ -192,6 +192,13 @@ class ChildContext:
             raise PermanentError(reply["refused"])
         return str(reply["answer"])
 
+    def fetch(self, reference: str) -> Path | None:
+        """A copy of another job's file; the worker puts it into the workspace."""
+        reply = self.wire.ask({"do": "fetch", "args": [reference], "kwargs": {}})
+        if "refused" in reply:
+            raise PermanentError(reply["refused"])
+        return self.workspace / reply["answer"] if reply["answer"] else None
+
     def checkpoint(self, state: JSON | None = None) -> JSON:
         """Keep `state`, or answer what was kept."""
         if state is not None:

@@ -13,7 +13,7 @@ from typing import IO, Any
 import fsspec
 import uuid_utils.compat
 
-from app.db import Row, db
+from app.db import Row, db, storable
 from app.errors import NotFound, PermanentError
 
 LONGEST_NAME = 120
@@ -121,6 +121,31 @@ def listing(job_id: str) -> list[dict[str, Any]]:
            FROM artifacts WHERE job_id = %(job)s ORDER BY artifact_id""",
         job=job_id,
     )
+
+
+def reachable(reference: str, *, job_id: str) -> Row | None:
+    """The artifact that a job means by an id or a name: {artifact_id, name, location}; None if it may have none.
+
+    Only what the same person's jobs left; a name only within the job's workflow, where steps that a repeated run
+    kept from the run before count too.
+    """
+    given = re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", reference)
+    return db.row(_BY_ID if given else _BY_NAME, job=job_id, reference=storable(reference))
+
+
+_BY_ID = """
+    SELECT a.artifact_id::text, a.name, a.location FROM artifacts a JOIN jobs j USING (job_id)
+    WHERE a.artifact_id = %(reference)s::uuid
+      AND j.submitted_by = (SELECT submitted_by FROM jobs WHERE job_id = %(job)s)"""
+_BY_NAME = """
+    SELECT a.artifact_id::text, a.name, a.location
+    FROM jobs mine JOIN jobs j
+      ON j.workflow_id = mine.workflow_id
+      OR j.job_id IN (SELECT s.job_id FROM workflow_steps s WHERE s.workflow_id = mine.workflow_id AND s.kept)
+    JOIN artifacts a ON a.job_id = j.job_id
+    WHERE mine.job_id = %(job)s AND j.job_id <> mine.job_id AND j.submitted_by = mine.submitted_by
+      AND a.name = %(reference)s
+    ORDER BY a.artifact_id DESC LIMIT 1"""
 
 
 def get(artifact_id: str) -> Row:

@@ -40,8 +40,12 @@ class Claim:
     task_name: str | None
     last_seq: int
     schedule_id: str | None = None
+    workflow_id: str | None = None
+    step_id: str | None = None
     budgeted: bool = False
     """A shared budget covers its agent."""
+    awaited: bool = False
+    """Something follows when it is finished: a workflow's next step, or news to somebody."""
 
     @property
     def idempotency_key(self) -> str:
@@ -60,8 +64,8 @@ def claim_next(
     rows = db.rows(
         """SELECT job_id::text, fence, lease_id::text, worker_id, agent_id, agent_version, pool, parameters, options, retry_count,
                   max_retries, lost_count, priority_rank, checkpoint, submitted_by, submitted_at, correlation_id,
-                  task_name, last_seq, schedule_id::text,
-                  lane IS NOT NULL AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = lane AND a.budgeted) AS budgeted
+                  task_name, last_seq, schedule_id::text, workflow_id::text, step_id, budgeted,
+                  workflow_id IS NOT NULL OR notify IS NOT NULL AS awaited
            FROM jobs_claim(%(worker)s, %(pools)s, %(limit)s, %(lease)s * interval '1 s')""",
         worker=worker_id,
         pools=list(pools),

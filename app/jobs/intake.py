@@ -41,6 +41,9 @@ class Wish:
     correlation_id: str | None = None
     retry_of_job_id: str | None = None
     replay_of_job_id: str | None = None
+    schedule_id: str | None = None
+    workflow_id: str | None = None
+    step_id: str | None = None
     budget: dict[str, Any] | None = None
     """What this job may use: {usd?, tokens?, minutes?}; what is left out is as its agent has it."""
     may_exceed_budget: bool = False
@@ -79,6 +82,9 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
         correlation_id=wish.correlation_id,
         retry_of_job_id=wish.retry_of_job_id,
         replay_of_job_id=wish.replay_of_job_id,
+        schedule_id=wish.schedule_id,
+        workflow_id=wish.workflow_id,
+        step_id=wish.step_id,
     )
 
 

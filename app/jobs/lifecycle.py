@@ -51,6 +51,8 @@ class Order:
     pinned: bool = False
     """Run `agent_version` and no newer one."""
     schedule_id: str | None = None
+    workflow_id: str | None = None
+    step_id: str | None = None
     checkpoint: dict[str, Any] | None = None
     """Where an earlier job got to; the new one goes on from there."""
 
@@ -104,6 +106,8 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
         "replay_of_job_id": order.replay_of_job_id,
         "pinned": order.pinned,
         "schedule_id": order.schedule_id,
+        "workflow_id": order.workflow_id,
+        "step_id": order.step_id,
         "checkpoint": order.checkpoint,
         "max_retries": order.max_retries,
     }
@@ -112,19 +116,21 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
 _SUBMIT = """
     INSERT INTO jobs (job_id, agent_id, agent_version, pool, lane, status, status_reason, priority_rank, run_at,
                       queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id,
-                      retry_of_job_id, replay_of_job_id, pinned, schedule_id, checkpoint, max_retries)
+                      retry_of_job_id, replay_of_job_id, pinned, schedule_id, workflow_id, step_id, checkpoint,
+                      max_retries)
     SELECT n.job_id, n.agent_id, n.agent_version, n.pool, n.lane,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN 'queued' ELSE 'pending' END,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN NULL ELSE 'scheduled' END,
            n.priority_rank, coalesce(n.run_at, now()),
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN now() END,
            n.task_name, n.parameters, n.options, n.tags, nullif(n.notify, 'null'::jsonb), n.submitted_by,
-           n.correlation_id, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id,
+           n.correlation_id, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id, n.workflow_id,
+           n.step_id,
            nullif(n.checkpoint, 'null'::jsonb), n.max_retries
     FROM jsonb_to_recordset(%(jobs)s::jsonb) AS n(job_id uuid, agent_id text, agent_version text, pool text,
          lane text, priority_rank smallint, run_at timestamptz, task_name text, parameters jsonb, options jsonb,
          tags text[], notify jsonb, submitted_by text, correlation_id text, retry_of_job_id uuid, replay_of_job_id uuid, pinned boolean,
-         schedule_id uuid, checkpoint jsonb, max_retries integer)
+         schedule_id uuid, workflow_id uuid, step_id text, checkpoint jsonb, max_retries integer)
     RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version"""
 
 

@@ -58,6 +58,7 @@ class Job(Base):
     pinned: Mapped[bool] = mapped_column(
         Boolean, server_default="false"
     )  # to agent_version, whatever is newer
+    budgeted: Mapped[bool] = mapped_column(Boolean, server_default="false")  # a shared budget covered it when claimed
     schedule_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     workflow_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     step_id: Mapped[str | None] = mapped_column(Text)
@@ -327,3 +328,15 @@ class Queue(Base):
     paused_until: Mapped[datetime | None] = mapped_column(When)
     pause_reason: Mapped[str | None] = mapped_column(Text)
     paused_by: Mapped[str | None] = mapped_column(Text)
+
+
+class Followup(Base):
+    """A finished job or workflow that something still waits for; written with its last move, gone with the answer."""
+
+    __tablename__ = "followups"
+
+    subject_type: Mapped[str] = mapped_column(Text, primary_key=True)  # job, workflow
+    subject_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"), index=True)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    next_at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"))

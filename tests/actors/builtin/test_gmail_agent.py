@@ -100,6 +100,13 @@ def test_a_mail_arrives_whole(desk: Desk, post: Post) -> None:
     assert next(got.iter_attachments()).get_content() == "day,tide\n1,2.4\n"
 
 
+def test_what_an_earlier_step_left_is_attached_by_its_name(desk: Desk, post: Post) -> None:
+    desk.context.others["card.png"] = b"\x89PNG"
+    desk.run(AGENT, **MAIL, attachments=["card.png"])
+    [attached] = post.mails[0].iter_attachments()
+    assert (attached.get_filename(), attached.get_content()) == ("card.png", b"\x89PNG")
+
+
 def test_a_retry_writes_only_to_those_who_were_not_reached(desk: Desk, post: Post) -> None:
     post.refusals = {"bob@example.com": "451 4.7.1 greylisted", "eve@example.com": "550 5.1.1 no such user"}
     asked = MAIL | {"to": "ann@example.com, bob@example.com, eve@example.com"}

@@ -161,3 +161,9 @@ def modules(work: Work, context: Context) -> JSON:
         "config": work.config,
         "secret": os.environ.get("THE_KEY"),
     }
+
+
+def borrow(work: Work, context: Context) -> JSON:
+    """Read what another job left."""
+    place = context.fetch(work.parameters["file"])
+    return {"read": place.read_text() if place else None}

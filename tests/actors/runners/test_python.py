@@ -76,6 +76,13 @@ def test_what_the_agent_says_reaches_the_real_context(context: RecordingContext,
 
 
 @BOTH
+def test_a_file_of_another_job_is_read_in_the_workspace(context: RecordingContext, isolation: str) -> None:
+    context.others["plan.txt"] = b"low tide"
+    assert run(context, "borrow", {"file": "plan.txt"}, isolation=isolation) == {"read": "low tide"}
+    assert run(context, "borrow", {"file": "none.txt"}, isolation=isolation) == {"read": None}
+
+
+@BOTH
 @pytest.mark.parametrize("kind", [PermanentError, RateLimitError, TemporaryError])
 def test_a_job_error_keeps_all_it_carries(
     context: RecordingContext, isolation: str, kind: type[JobError]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,30 @@ class TestKeeping:
         with pytest.raises(NotFound, match="gone"):
             store.open(row["location"])
         store.remove_job(row["job_id"])
+
+    def test_a_job_reaches_its_owners_files_by_id_and_its_workflows_by_name(self, store: Store) -> None:
+        def left(name: str, **job: Any) -> tuple[str, str]:
+            claim = acting.claimed(**job)
+            row = store.keep(claim.job_id, 1, name, name.encode(), None)
+            artifacts.record(row)
+            lifecycle.complete(claim, {})
+            return claim.job_id, row["artifact_id"]
+
+        run, other = lifecycle.new_id(), lifecycle.new_id()
+        _, older = left("card.png", workflow_id=run, step_id="draft")
+        _, newer = left("card.png", workflow_id=run, step_id="draw")
+        _, elsewhere = left("plan.csv", workflow_id=other, step_id="draw")
+        _, theirs = left("secret.txt", submitted_by="eve@example.com", workflow_id=run, step_id="x")
+        asking = acting.claimed(workflow_id=run, step_id="send").job_id
+
+        def reached(reference: str) -> str | None:
+            found = artifacts.reachable(reference, job_id=asking)
+            return found["artifact_id"] if found else None
+
+        assert reached("card.png") == newer
+        assert reached(older.upper()) == older
+        assert reached(elsewhere) == elsewhere
+        assert [reached(name) for name in ("plan.csv", "secret.txt", theirs, "no such", "a\x00")] == [None] * 5
 
     def test_an_unknown_artifact_is_not_found(self) -> None:
         with pytest.raises(NotFound):

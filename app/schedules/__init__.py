@@ -1,0 +1,1 @@
+"""Schedules: when something is submitted by itself, and what became of each time."""
