@@ -28,6 +28,7 @@ from app.errors import (
     AttemptTimeout,
     Cancelled,
     JobError,
+    NotFound,
     PermanentError,
     RateLimitError,
     Released,
@@ -216,6 +217,8 @@ class Wire:
                 self.end = message["end"]
             elif message["do"] == "artifact":
                 self._reply(self._artifact(*message["args"]))
+            elif message["do"] == "fetch":
+                self._reply(self._fetched(str(message["args"][0])))
             elif message["do"] == "meter":
                 self.context.meter(Usage.read(*message["args"]))
             elif message["do"] in VERBS:
@@ -232,6 +235,13 @@ class Wire:
             return {"answer": self.context.artifact(name, content, media_type)}
         except PermanentError as error:
             return {"refused": error.message}
+
+    def _fetched(self, reference: str) -> JSON:
+        try:
+            place = self.context.fetch(reference)
+        except (JobError, NotFound) as error:
+            return {"refused": error.message}
+        return {"answer": str(place.relative_to(self.context.workspace)) if place else None}
 
     def _reply(self, reply: dict[str, Any]) -> None:
         try:
