@@ -138,6 +138,8 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         work = _work(post, attempt, definition)
         result = runner_named(definition.ours.runner).run(work, attempt)
         _demand_result(result)
+        if definition.ours.produced_by:
+            result = result | {"produced_by": definition.ours.produced_by}
         return Ending(
             lambda: _complete(post, definition, Success(claim, result, attempt.amounts)), "completed"
         )

@@ -8,6 +8,7 @@
       title, team, pool, runner, python | command | http | llm | cli: {...}
       providers: [anthropic, openai]   budget: {usd: 1.00}   watchdog: {mode: enforce, stall_seconds: 120}
       parameters: {JSON Schema}        output: {JSON Schema}      example: {...}
+      produced_by: offline tools, no model
       max_concurrent: 5   rate_limit: 10/minute   timeout: 600    aliases: [auditor]
       retry: {max_retries: 3, strategy: exponential, base_seconds: 1}
     ---
@@ -135,6 +136,8 @@ class Ours(BaseModel):
     """Without any: a task, context and files for whoever thinks (llm, cli), one text for others."""
     output: dict[str, Any] | None = None
     example: dict[str, Any] | None = None
+    produced_by: str | None = Field(None, min_length=1, max_length=100)
+    """What makes its results, said in each of them: for an agent whose name lets people expect a model."""
     max_concurrent: int | None = Field(5, ge=1, le=1000)
     rate_limit: str | None = None
     timeout: int | None = Field(None, ge=1, le=86400)
@@ -183,6 +186,10 @@ class Ours(BaseModel):
     def _runner_configured(self) -> Ours:
         if getattr(self, self.runner) is None:
             raise ValueError(f"runner {self.runner} needs its settings under the key {self.runner}:")
+        if self.produced_by and self.runner in ("llm", "cli"):
+            raise ValueError(
+                f"produced_by is for agents without a model: runner {self.runner} says itself who answered"
+            )
         return self
 
 

@@ -154,7 +154,7 @@ def _item(
     if problem := _problem(file, agent_id, places, sidecars):
         return _broken(file.path, agent_id or None, [Complaint(message=problem)])
     try:
-        made = parse(agent_id, file.text, _overlay(file, agent_id, sidecars))
+        made = parse(agent_id, file.text, _overlay(file, agent_id, sidecars, known.get(agent_id)))
     except BrokenDefinition as wrong:
         return _broken(file.path, agent_id, wrong.complaints)
     return _judged(file.path, made, known.get(agent_id))
@@ -205,11 +205,16 @@ def _replaced(made: Definition, before: Known) -> list[Complaint]:
     return [Complaint(message=f"replaces the agent {made.agent_id} of {whose}")]
 
 
-def _overlay(file: File, agent_id: str, sidecars: Sequence[_Sidecar]) -> dict[str, Any] | None:
-    """What lies over the file's own keys; of the defaults, and of the team its path tells, only what it lacks."""
+def _overlay(
+    file: File, agent_id: str, sidecars: Sequence[_Sidecar], before: Known | None
+) -> dict[str, Any] | None:
+    """What lies over the file's own keys; of the defaults, and of the team its path tells, only what it lacks.
+
+    A path without a folder, say of one file in a browser, tells no team: what was imported stays in the team it has.
+    """
     below: dict[str, Any] = {}
     above: dict[str, Any] = {}
-    if team := folders.team_of(file.path):
+    if team := folders.team_of(file.path) or ("/" not in file.path and _kept_team(before)):
         below["team"] = team
     for sidecar in sidecars:
         if sidecar.covers(file.path):
@@ -218,6 +223,11 @@ def _overlay(file: File, agent_id: str, sidecars: Sequence[_Sidecar]) -> dict[st
             sidecar.used.add(agent_id)
     own = _own_keys(file.text)
     return {name: value for name, value in below.items() if name not in own} | above or None
+
+
+def _kept_team(before: Known | None) -> str | None:
+    imported = before and before.source == registry.IMPORTED and before.overlay
+    return imported.get("team") if imported else None
 
 
 def _own_keys(text: str) -> set[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.configured import settings
+from app.errors import Unavailable
 
 if TYPE_CHECKING:
     from app.agents.importing import Item, Plan
@@ -94,13 +95,20 @@ def export(agent_id: str, version: str | None) -> None:
 
 @contextmanager
 def database() -> Iterator[Any]:
-    """The database of the settings, for a command; raises Unavailable if it does not answer."""
+    """The settings' database, else the embedded one that runs; raises Unavailable if it does not answer."""
     from app import bare_app
     from app.cli.database import connect
     from app.db import db
+    from app.ops import embedded
 
     chosen = settings()
-    connect(chosen.database_url).close()
+    url = chosen.database_url or embedded.url_of(chosen.home)
+    if not url:
+        raise Unavailable(
+            f"no Callboard runs in {chosen.home}: start it (`make run`), or set CALLBOARD_HOME or DATABASE_URL"
+        )
+    connect(url).close()
+    chosen = chosen.model_copy(update={"database_url": url})
     with bare_app(chosen).app_context():
         yield db
         db.session.rollback()

@@ -20,6 +20,7 @@ LAMPS = {
     "off": Look("Switched off", "slash", "grey"),
     "unknown": Look("Not looked at yet", "help", "grey"),
 }
+SET_UP = ("ready", "degraded", "open", "waking", "probing")
 GAUGES = {"requests": "requests a minute", "tokens": "tokens a minute", "calls": "calls at once"}
 ERRORS = {
     "throttle": "it asks us to slow down",
@@ -35,9 +36,7 @@ def _listing() -> Context:
     rows = [queries.public(row) for row in queries.every()]
     return {
         "providers": [_drawn(row) for row in rows],
-        "usable": any(
-            row["status"] in ("ready", "degraded", "waking", "probing") for row in rows if not row["demo"]
-        ),
+        "usable": any(row["status"] in SET_UP for row in rows if not row["demo"]),
         "last": max((row["position"] or 0 for row in rows), default=0),
         "poll": every(settings().stats_refresh_ms),
     }

@@ -21,7 +21,7 @@ import psycopg2
 import psycopg2.extensions
 
 from app.errors import Unavailable
-from app.ops.ground import Ground, identity, may_run
+from app.ops.ground import Ground, identity, may_run, sockets_of
 from app.ops.leftovers import clear_postgres_locks
 from app.ops.processes import MARK, Program
 
@@ -59,7 +59,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """For SQLAlchemy; also libpq understands it without `+psycopg2`."""
-        return f"postgresql+psycopg2://{OWNER}@/{DATABASE}?host={quote(str(self.ground.sockets))}"
+        return _url(self.ground.sockets)
 
     @cached_property
     def programs(self) -> Path:
@@ -245,6 +245,16 @@ class Valkey:
 
     def provision(self) -> None:
         """Nothing to do: a broker needs no database made."""
+
+
+def url_of(home: Path) -> str:
+    """The URL of the Postgres that runs for `home`; empty if none does."""
+    sockets = sockets_of(home)
+    return _url(sockets) if sockets and (sockets / ".s.PGSQL.5432").exists() else ""
+
+
+def _url(sockets: Path) -> str:
+    return f"postgresql+psycopg2://{OWNER}@/{DATABASE}?host={quote(str(sockets))}"
 
 
 def _environ(ground: Ground) -> dict[str, str]:

@@ -72,6 +72,18 @@ def lay_out(home: Path) -> Ground:
     return ground
 
 
+def sockets_of(home: Path) -> Path | None:
+    """Where the servers of `home` listen if they ever ran, None if not; makes and changes nothing."""
+    home = home.resolve()
+    data = (home / "data").resolve()
+    folder = _sockets_place(home, data)
+    try:
+        trusted = {os.geteuid(), (data / "postgres").stat().st_uid}
+        return folder if folder.lstat().st_uid in trusted and not folder.is_symlink() else None
+    except OSError:
+        return None
+
+
 def identity(account: Account | None) -> Identity:
     """What `subprocess` needs to run as `account`; nothing for None."""
     if account is None:
@@ -133,12 +145,18 @@ def _data_folder(home: Path, account: Account | None) -> Path:
     return target.resolve()
 
 
-def _sockets_folder(home: Path, data: Path, account: Account | None) -> Path:
-    """Beside the pid files if the account can go there and the name is short enough."""
+def _sockets_place(home: Path, data: Path) -> Path:
     folder = home / "run" if data.parent == home else data / "run"
     if len(str(folder / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET:
         return folder
-    short = Path(tempfile.gettempdir()) / f"callboard-{digest(home)}"
+    return Path(tempfile.gettempdir()) / f"callboard-{digest(home)}"
+
+
+def _sockets_folder(home: Path, data: Path, account: Account | None) -> Path:
+    """Beside the pid files if the account can go there and the name is short enough."""
+    short = _sockets_place(home, data)
+    if short.parent in (home, data):
+        return short
     short.mkdir(mode=0o700, exist_ok=True)
     found = short.lstat()
     # Anybody may write to the temporary folder: trust only a real directory of our own.

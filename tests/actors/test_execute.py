@@ -103,6 +103,14 @@ def test_a_result_that_json_or_postgres_refuse_still_completes_its_job(
     assert list(_job(job_id)["result"]) == list(result)
 
 
+def test_what_stands_in_for_a_model_says_so_in_each_result(post: Post) -> None:
+    with db.quick():
+        acting.agent("stand-in", produced_by="offline tools, no model", max_concurrent=5)
+    job_id = _submitted("stand-in")
+    run_next(post)
+    assert _job(job_id)["result"] == {"ok": True, "produced_by": "offline tools, no model"}
+
+
 def test_a_crash_of_the_agent_is_a_temporary_failure_with_its_own_name(post: Post, run_with: RunWith) -> None:
     job_id = _submitted()
 

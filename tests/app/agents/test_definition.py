@@ -170,6 +170,8 @@ def _with(line: str) -> str:
         (_with('title: "written out: \\0"'), "NUL", 9),
         (_with("aliases: ['under score!']"), "is no name", 9),
         (_with("aliases: 7"), "list of names", 9),
+        (_with("produced_by: ''"), "/x-callboard/produced_by", 9),
+        ("---\nx-callboard:\n  produced_by: tools\n---\n", "says itself who answered", 2),
         (MINIMAL + "\x00", "NUL", None),
         ("x" * (LARGEST_FILE + 1), "larger than", None),
     ],

@@ -84,6 +84,22 @@ def test_replacing_another_teams_agent_is_said() -> None:
     assert item.warnings[0].message == "replaces the agent writer of MARKETING_TEAM (/srv/agents)"
 
 
+def test_one_file_without_its_folders_stays_in_its_team() -> None:
+    text, over = PLAIN.format("writer"), {"team": "SHOP"}
+    before = Known(version=parse("writer", text, over).version, text=text, overlay=over, team="SHOP")
+
+    assert _one(_planned(("writer.md", text), writer=before)).action == "unchanged"
+    newer = _one(_planned(("writer.md", text + "Be brief.\n"), writer=before))
+    assert (newer.added, newer.removed, newer.warnings) == (1, 0, ())
+    moved = _one(_planned(("CAFE/.claude/agents/writer.md", text), writer=before))
+    assert moved.definition is not None
+    assert moved.definition.ours.team == "CAFE"
+    own = text.replace("---\nYou", "x-callboard: {team: MINE}\n---\nYou")
+    said = _one(_planned(("writer.md", own), writer=before)).definition
+    assert said is not None
+    assert said.ours.team == "MINE"
+
+
 def test_keys_count_in_their_order() -> None:
     inline = "---\ndescription: d\nx-callboard: {timeout: 10, max_concurrent: 3}\n---\n"
     sidecar = "defaults: {timeout: 99, pool: testing}\nagents: {writer: {max_concurrent: 4, team: MINE}}"

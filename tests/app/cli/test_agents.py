@@ -15,6 +15,7 @@ from app.agents import registry
 from app.agents.definition import parse
 from app.cli import cli
 from tests.app.agents import collections
+from tests.services import pair
 
 Run = Callable[..., Result]
 
@@ -135,3 +136,25 @@ def test_no_database_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch, 
     done = run("list")
 
     assert (done.exit_code, "Postgres does not answer" in done.output) == (1, True)
+
+
+def test_it_finds_the_embedded_postgres_of_a_running_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    registry.forget()
+    with pair() as servers:
+        monkeypatch.setenv("CALLBOARD_HOME", str(servers.postgres.kind.ground.home))
+        made = CliRunner().invoke(cli, ["db", "upgrade"], env={"DATABASE_URL": servers.postgres.url})
+        assert made.exit_code == 0, made.output
+        done = CliRunner().invoke(cli, ["agents", "import", str(collections.repository(tmp_path / "store"))])
+        assert (done.exit_code, done.output.splitlines()[-1]) == (0, "3 new")
+
+
+def test_without_a_database_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "nowhere"))
+    done = CliRunner().invoke(cli, ["agents", "list"])
+    assert done.exit_code == 1
+    assert "make run" in done.output
+    assert not (tmp_path / "nowhere").exists()

@@ -58,6 +58,8 @@ def test_files_are_looked_at_first_and_only_then_imported(admin: Visitor) -> Non
 
     assert "1 agent imported." in done.text
     assert "What was done" in done.text
+    links = BeautifulSoup(done.text, "html.parser").select("main .lines a")
+    assert [link["href"] for link in links] == ["/agents/writer"]
     assert db.value("SELECT source FROM agents WHERE agent_id = 'writer'") == "import"
     assert db.value("SELECT count(*) FROM agents WHERE agent_id = 'bad'") == 0
 
