@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check bench bench-http bench-drain format install install-tests
+.PHONY: help run test check bench bench-http bench-drain bench-schedules format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,13 +31,16 @@ check: install-tests ## lint, format, types, import rules, audit, tests
 	@.ci/audit
 	$(PYTEST)
 
-bench: bench-http bench-drain ## measure latency, throughput and claim cost; on a quiet machine, a few minutes
+bench: bench-http bench-drain bench-schedules ## measure latency, throughput, claim cost and lateness; on a quiet machine, a few minutes
 
 bench-http: install-tests ## latency over HTTP under load, claims and lists over 100,000 waiting jobs
 	@$(PYTHON) -m tests.bench.http
 
 bench-drain: install-tests ## jobs a second beside raw Dramatiq
 	@$(PYTHON) -m tests.bench.drain
+
+bench-schedules: install-tests ## how late a thousand schedules are that are due in the same minute
+	@$(PYTHON) -m tests.bench.schedules
 
 format: install-tests ## put the code into its form
 	$(PYTHON) -m ruff format .

@@ -168,7 +168,7 @@ class Attempt:
             found = artifacts.reachable(reference, job_id=self.claim.job_id)
             if found is None:
                 return None
-            place = self.workspace / "fetched" / found["artifact_id"] / found["name"]
+            place: Path = self.workspace / "fetched" / found["artifact_id"] / found["name"]
             place.parent.mkdir(parents=True, exist_ok=True)
             with self.store.open(found["location"]) as kept, place.open("wb") as copy:
                 shutil.copyfileobj(kept, copy)

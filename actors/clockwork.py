@@ -6,20 +6,28 @@ and tried again at the next; the process goes on while Postgres is away.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+import app
 from actors import sweeps
 from actors.broker import make_ringer
+from actors.delivery import Courier
 from actors.runners.privacy import hide_process
+from app import clock
 from app import settings as configuration
 from app.db import AWAY, db, make_engine
 from app.jobs import dispatch
 from app.observe import logs
 
 log = logs.get("clockwork")
+
+A_MOMENT = timedelta(milliseconds=15)
 
 
 def guarded(name: str, do: Callable[[], None]) -> Callable[[], None]:
@@ -37,9 +45,25 @@ def guarded(name: str, do: Callable[[], None]) -> Callable[[], None]:
 
 
 def make_scheduler(settings: configuration.Settings) -> BlockingScheduler:
-    """The ticks of this process; a late tick runs once, however many were missed."""
+    """The ticks of this process; a late tick runs once, however many were missed.
+
+    Schedules have a thread to themselves, so that no sweep delays them, and tick just after each whole and half
+    second: times of cron are whole minutes.
+    """
+    # That a tick is left out while the one before it is at work is as it should be, and no news.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     scheduler = BlockingScheduler(
-        timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        timezone="UTC",
+        executors={"default": ThreadPoolExecutor(10), "schedules": ThreadPoolExecutor(1)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    scheduler.add_job(
+        guarded("schedules", lambda: sweeps.fire_schedules(settings)),
+        "interval",
+        seconds=0.5,
+        start_date=clock.now().replace(microsecond=0) + A_MOMENT,
+        id="schedules",
+        executor="schedules",
     )
     for name, do, seconds in (
         ("call_due", sweeps.call_due, 1.0),
@@ -55,13 +79,17 @@ def main() -> None:
     settings = configuration.load()
     logs.configure(settings.log_level, settings.log_format)
     hide_process()
-    db.open(make_engine(settings.database_url, pool_size=2, max_overflow=4, name="callboard-scheduler"))
+    db.open(make_engine(settings.database_url, pool_size=4, max_overflow=6, name="callboard-scheduler"))
     dispatch.use(make_ringer(settings.redis_url).ring)
+    app.tell_by(settings)
     scheduler = make_scheduler(settings)
+    courier = Courier(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.shutdown(wait=False))
     log.info("clockwork.started")
+    courier.start()
     scheduler.start()
+    courier.stop()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import app
 from actors import jobs
 from actors.broker import Bell, Ringer, make_client
 from actors.middleware.context import LogContext
@@ -23,4 +24,5 @@ def make_worker(settings: configuration.Settings) -> tuple[Bell, Post]:
         broker.add_middleware(middleware)
     jobs.declare(broker, post)
     dispatch.use(post.ringer.ring)
+    app.tell_by(settings)
     return broker, post

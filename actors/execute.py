@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from actors import followups
 from actors.attempt import Attempt
 from actors.desk import Desk
 from actors.post import Post
@@ -89,6 +90,7 @@ def run_next(post: Post) -> bool:
         if attempt:
             post.leave(attempt)
             attempt.close()
+    followups.of(claim)
     return True
 
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from actors import followups, news
 from app.accounts import refresh
+from app.agents import registry
 from app.budgets import changes, limits
 from app.budgets.changes import Kept
 from app.db import db
@@ -14,9 +16,12 @@ from app.errors import NotFound
 from app.jobs import spending, upkeep
 from app.jobs.artifacts import Store
 from app.jobs.lifecycle import promote
+from app.notify import deliveries
 from app.observe import logs
 from app.providers import pools
+from app.schedules import due, queries
 from app.settings import Settings
+from app.workflows import progress, runs
 
 log = logs.get("sweeps")
 
@@ -42,9 +47,35 @@ def _alone(key: int, do: Callable[[], None]) -> bool:
 
 
 def call_due(_settings: Settings) -> None:
-    """Every second: jobs whose time has come."""
+    """Every second: jobs whose time has come, what follows those that ended, and questions nobody answered in time."""
     with db.quick():
         promote()
+    followups.attend()
+    with db.transaction():
+        progress.expire_approvals()
+
+
+def fire_schedules(_settings: Settings) -> None:
+    """Twice a second: schedules whose time has come, in as many transactions as it takes; any process may."""
+    with db.quick():
+        if not due.is_due():
+            return
+    registry.forget()  # an agent that was switched on a moment ago is not to be missed
+    for fire in (due.fire, due.fire_queued):
+        while _fired(fire).schedules:
+            pass
+
+
+def _fired(fire: Callable[[], due.Fired]) -> due.Fired:
+    with db.transaction():
+        # Schedules that a frozen process has in hand must not wait until it wakes.
+        db.run("SET LOCAL idle_in_transaction_session_timeout = '10s'")
+        done = fire()
+        news.of_schedules(done.news)
+    for told in done.news:
+        about = {"schedule_id": told.schedule_id, "slot": str(told.slot_at), "reason": told.reason}
+        log.warning("schedule.did_not_run", outcome=told.outcome, **about)
+    return done
 
 
 def sweep(settings: Settings) -> None:
@@ -113,7 +144,10 @@ def purge(settings: Settings) -> None:
             history_days=settings.history_retention_days,
             forget_files=store.remove_job,
         )
+        runs.purge(settings.job_retention_days)
+        queries.prune(settings.history_retention_days)
         refresh.prune()
+        deliveries.purge(settings.job_retention_days)
         if gone:
             log.info("purge.done", jobs=gone)
 
@@ -130,4 +164,5 @@ def stand_in(settings: Settings) -> None:
     if silent:
         log.info("sweep.stood_in")
         call_due(settings)
+        fire_schedules(settings)
         sweep(settings)

@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     with app.app_context():
         db.open(db.engine)
     dispatch.use(make_ringer(settings.redis_url).ring)
+    tell_by(settings)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1, x_host=1
@@ -89,6 +90,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.register(app, __version__)
     dashboard.register(app)
     return app
+
+
+def tell_by(settings: Settings) -> None:
+    """Make this process tell people what happens by its settings."""
+    from app.notify import setup
+
+    setup.use(
+        setup.Setup(
+            public_url=settings.public_url,
+            group_minutes=settings.notify_group_minutes,
+            alert_emails=settings.alert_emails,
+            alert_channels=("slack",) if settings.slack_webhook_url else (),
+            channels=tuple(settings.chats),
+            allow_private=settings.http_allow_private,
+        )
+    )
 
 
 def pace(settings: Settings) -> Pace:

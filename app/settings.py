@@ -6,6 +6,7 @@ The README's table is compared with this class in a test; each field's descripti
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.notify.addresses import check_email
 from app.providers.keys import complaint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +29,9 @@ PROVIDERS = ("ollama", "huggingface", "gemini", "anthropic", "openai")
 class Settings(BaseSettings):
     """One frozen object with everything that can be configured."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     # -- where things are
     database_url: str = Field("", description="Postgres. Empty: `make run` starts an embedded one.")
@@ -191,6 +195,33 @@ class Settings(BaseSettings):
     openai_base_url: str = Field("https://api.openai.com/v1", description="Where OpenAI is.")
     openai_model: str = Field("gpt-6-sol", min_length=1, description="OpenAI's model.")
 
+    # -- news
+    smtp_host: str = Field(
+        "", description="Mail server, for notifications and gmail-agent. Empty: no mail is sent."
+    )
+    smtp_port: str = Field("", description="Empty: 587, with `tls` 465, with `none` 25.")
+    smtp_user: str = Field("", description="Login at the mail server. Empty: none.")
+    smtp_password: str = Field("", repr=False, description="Its password.")
+    smtp_from: str = Field("", description="Sender of all mail. Empty: SMTP_USER, if that is an address.")
+    smtp_security: str = Field("starttls", description="`starttls`, `tls` or `none`.")
+    slack_webhook_url: str = Field(
+        "",
+        repr=False,
+        description="Incoming webhook of Slack; the chat `slack`. Alerts go there without any rule.",
+    )
+    notify_channels: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Further chats for rules: `name=address` pairs of Apprise, separated by spaces "
+        "([docs](docs/notifications.md)).",
+    )
+    alert_emails: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Who gets dead letters and other alerts by mail, comma separated."
+    )
+    notify_group_minutes: float = Field(
+        15, ge=0, le=1440, description="News of one group is counted, not sent again, for so long."
+    )
+
     # -- polling
     poll_queued_ms: int = Field(3000, ge=100, description="Poll hint for waiting jobs.")
     poll_running_ms: int = Field(2000, ge=100, description="Poll hint for running jobs.")
@@ -244,6 +275,32 @@ class Settings(BaseSettings):
             msg = f"unknown provider {unknown[0]!r}; choose from {', '.join(PROVIDERS)}"
             raise ValueError(msg)
         return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
+
+    @field_validator("notify_channels", mode="before")
+    @classmethod
+    def _channels_named(cls, value: object) -> object:
+        """`team=discord://… ops=json://…` from the environment; the addresses are secrets and never repeated."""
+        if not isinstance(value, str):
+            return value
+        pairs = tuple(pair.partition("=")[::2] for pair in value.split())
+        for number, (name, address) in enumerate(pairs, start=1):
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,49}", name) or "://" not in address:
+                msg = f"pair {number} is not like name=address; a name has letters, digits, - and _"
+                raise ValueError(msg)
+        if len({name for name, _ in pairs} | {"slack"}) <= len(pairs):
+            msg = "two chats have the same name, or one is called slack"
+            raise ValueError(msg)
+        return pairs
+
+    @field_validator("alert_emails", mode="before")
+    @classmethod
+    def _people_named(cls, value: object) -> object:
+        """`a@example.com,b@example.com` from the environment."""
+        people = tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+        if wrong := [v for v in people if check_email(v)]:  # type: ignore[attr-defined]
+            msg = f"{wrong[0]!r} {check_email(wrong[0])}"
+            raise ValueError(msg)
+        return tuple(dict.fromkeys(people))  # type: ignore[call-overload]
 
     @field_validator("ollama_base_url", "openai_base_url")
     @classmethod
@@ -324,6 +381,18 @@ class Settings(BaseSettings):
             self.openai_base_url,
             self.openai_model,
         )
+
+    @property
+    def chats(self) -> dict[str, str]:
+        """The configured chats: name → address, which is a secret."""
+        slack = {"slack": self.slack_webhook_url} if self.slack_webhook_url else {}
+        return slack | dict(self.notify_channels)
+
+    @property
+    def smtp(self) -> dict[str, str]:
+        """The mail server, by the names of its variables."""
+        names = ("host", "port", "user", "password", "from", "security")
+        return {f"SMTP_{name.upper()}": str(getattr(self, f"smtp_{name}")) for name in names}
 
     @cached_property
     def artifact_store(self) -> str:

@@ -11,10 +11,11 @@ from email.headerregistry import Address
 from pathlib import Path
 
 from actors.builtin import places
-from actors.builtin.mail import MOST_RECIPIENTS, SETTINGS, Attachment, Letter, Server, addresses, one_line
+from actors.builtin.mail import MOST_RECIPIENTS, SETTINGS, Attachment, Letter, Server, addresses
 from actors.builtin.text import markdown
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.environment import asked_for
+from app.addresses import one_line
 from app.errors import PermanentError, TemporaryError
 
 MOST_ATTACHED_BYTES = 20_000_000

@@ -6,7 +6,6 @@ What the server says decides about another try: 4xx may pass, 5xx and a refused 
 from __future__ import annotations
 
 import mimetypes
-import re
 import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import nh3
 from markdown_it import MarkdownIt
 
 from app import clock
+from app.addresses import mail_address, one_line
 from app.errors import PermanentError, TemporaryError
 
 SETTINGS = ("SMTP_HOST", "SMTP_PORT", "SMTP_USER", "SMTP_PASSWORD", "SMTP_FROM", "SMTP_SECURITY")
@@ -27,8 +27,6 @@ PORTS = {"starttls": 587, "tls": 465, "none": 25}
 LOGIN_REFUSED = (530, 534, 535, 538)
 TIMEOUT_SECONDS = 30.0
 MOST_RECIPIENTS = 100
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
-_DOMAIN = re.compile(r"(?=.{1,253}$)[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,35 +109,12 @@ def addresses(written: str | Sequence[str], what: str) -> tuple[Address, ...]:
     for text in texts:
         one_line(text, what)
     found = [
-        _address(name, address, text, what)
+        mail_address(name, address, text, what)
         for text in texts
         if text.strip()
         for name, address in getaddresses([text])
     ]
     return tuple({address.addr_spec: address for address in found}.values())
-
-
-def one_line(text: str, what: str) -> str:
-    """The text; raises ValueError if it could begin another header."""
-    if _CONTROL.search(text):
-        raise ValueError(f"{what} must be one line without control characters")
-    return text
-
-
-def _address(name: str, address: str, text: str, what: str) -> Address:
-    user, _, domain = address.rpartition("@") if address in text else ("", "", "")
-    if (
-        not user
-        or not _DOMAIN.fullmatch(domain)
-        or len(address) > 254
-        or any(c in user for c in ' "()<>[]:;,\\')
-    ):
-        raise ValueError(f"`{text[:100]}` in {what} is no mail address; write name@example.com")
-    try:
-        domain = domain.encode("idna").decode() if not domain.isascii() else domain
-        return Address(display_name=name, username=user, domain=domain)
-    except (ValueError, UnicodeError) as error:
-        raise ValueError(f"`{text[:100]}` in {what} is no mail address: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +209,7 @@ def _sender(written: str) -> tuple[Address | None, str | None]:
     if not written:
         return None, "SMTP_FROM is not set"
     try:
-        return _address(*parseaddr(one_line(written, "SMTP_FROM")), written, "SMTP_FROM"), None
+        return mail_address(*parseaddr(one_line(written, "SMTP_FROM")), written, "SMTP_FROM"), None
     except ValueError as error:
         return None, f"SMTP_FROM is wrong: {error}"
 

@@ -61,6 +61,11 @@ class Terminal(Context):
         """Print what begins."""
         say(step or name)
 
+    def fetch(self, reference: str) -> Path | None:
+        """Nothing: there are no other jobs here."""
+        del reference
+        return None
+
     def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
         """Write the file; answers its path."""
         del media_type

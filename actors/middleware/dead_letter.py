@@ -6,6 +6,7 @@ from typing import Any
 
 import dramatiq
 
+from actors import followups
 from actors.execute import AttemptFailed, quickly, settle
 from app.errors import LostLease, Stalled, StoppedByBudget
 from app.jobs import lifecycle
@@ -42,6 +43,7 @@ def bury(failed: AttemptFailed) -> None:
             error=error.code,
             reason=_reason(failed).value,
         )
+        followups.of(claim)
 
 
 def _fail(failed: AttemptFailed) -> None:

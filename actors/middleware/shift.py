@@ -11,6 +11,7 @@ from typing import Any
 import dramatiq
 
 import app
+from actors.delivery import Courier
 from actors.heartbeat import Heartbeat
 from actors.lookout import Lookout
 from actors.post import Post
@@ -29,6 +30,7 @@ class Shift(dramatiq.Middleware):
         self.post = post
         self.heartbeat = Heartbeat(post)
         self.lookout = Lookout(post)
+        self.courier = Courier(post.settings)
 
     def after_process_boot(self, _broker: Any) -> None:
         """Main thread, after Dramatiq installed its handlers and before any thread runs."""
@@ -50,6 +52,7 @@ class Shift(dramatiq.Middleware):
         self.heartbeat.watch(worker)
         self.heartbeat.start()
         self.lookout.start()
+        self.courier.start()
 
     def before_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
         """Stop claiming; the heartbeat hands back what does not end within the grace period."""
@@ -58,6 +61,7 @@ class Shift(dramatiq.Middleware):
     def after_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
         """Say good-bye."""
         self.lookout.stop()
+        self.courier.stop()
         self.heartbeat.stop()
         try:
             with db.quick():

@@ -16,11 +16,11 @@ from ipaddress import ip_address
 import httpx2
 
 from actors.runners import outbound
-from actors.runners.addresses import is_public
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.environment import asked_for
 from actors.runners.output import clean_block
 from app import clock
+from app.addresses import is_public
 from app.errors import (
     AttemptTimeout,
     JobError,

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
-from actors.runners.addresses import is_public
+from app.addresses import is_public
 from app.errors import PermanentError, TemporaryError
 
 SLICE_SECONDS = 0.25

@@ -71,12 +71,22 @@ TABLE: dict[str, Rule] = {
     "submit_workflow":    Rule(YES, YES,   NO,    "write"),
     "manage_workflow":    Rule(YES, OWNER, NO,    "write"),
     "view_workflow":      Rule(YES, OWNER, YES,   "read"),
+    "view_workflow_content": Rule(YES, OWNER, NO, "read"),  # definition, inputs, outputs, what an error says
+    "view_templates":     Rule(YES, YES,   YES,   "read"),  # which of them: app/workflows/templates.py
+    "manage_template":    Rule(YES, OWNER, NO,    "write"),
+    "view_approvals":     Rule(YES, YES,   NO,    "read"),  # which of them: app/approvals/queries.py
+    "answer_approval":    Rule(YES, YES,   NO,    "write"),
     "create_schedule":    Rule(YES, YES,   NO,    "write"),
     "manage_schedule":    Rule(YES, OWNER, NO,    "write"),
     "view_schedule":      Rule(YES, OWNER, YES,   "read"),
     "create_session":     Rule(YES, YES,   NO,    "write"),
     "join_session":       Rule(YES, OWNER, NO,    "write"),
     "view_session":       Rule(YES, OWNER, YES,   "read"),
+    # news
+    "view_notifications": Rule(YES, YES,   YES,   "read"),   # one's own, and mark them as read
+    "view_deliveries":    Rule(YES, OWNER, NO,    "read"),
+    "manage_webhooks":    Rule(YES, OWNER, NO,    "write"),  # endpoints and their secrets, sending again
+    "manage_notify":      Rule(YES, NO,    NO,    "admin"),  # rules and channels
     # people
     "view_self":          Rule(YES, YES,   YES,   "read"),
     "manage_api_keys":    Rule(YES, OWNER, OWNER, "write"),

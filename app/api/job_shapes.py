@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, Field, StringConstraints
 
 from app.api.reading import Input
-from app.api.shapes import JSON, Commas, Email, FieldError, Moment, Page, PageQuery, When
+from app.api.shapes import JSON, Commas, FieldError, MailAddress, Moment, Page, PageQuery, WebAddress, When
 from app.jobs.states import STATUSES, SYNONYMS
 
 Priority = Literal["critical", "high", "normal", "low"]
@@ -54,7 +55,10 @@ class JobIn(Input):
     retry_strategy: Literal["exponential", "linear", "fixed"] | None = None
     budget: AllowanceIn | None = Field(None, description="Left out: the agent's.")
     notify_on_completion: bool = False
-    notification_email: Email | None = None
+    notification_email: MailAddress | None = Field(None, description="Left out: the owner's.")
+    callback_url: WebAddress | None = Field(
+        None, description="Gets the status document, signed, when the job is finished."
+    )
 
 
 class JobAccepted(BaseModel):
@@ -165,6 +169,7 @@ class JobOut(JobBrief):
     replay_of_job_id: str | None
     workflow_id: str | None
     step_id: str | None
+    schedule_id: str | None
     correlation_id: str | None
     log_cursor: int
     queue_position: int | None
@@ -194,6 +199,8 @@ class JobsQuery(PageQuery):
         None, description="In the name, the agent, the error, or the beginning of the id."
     )
     pool: Literal["marketing", "testing", "engineering", "general"] | None = None
+    workflow_id: UUID | None = Field(None, description="The steps of one run.")
+    schedule_id: UUID | None = Field(None, description="What one schedule submitted.")
     cursor: Annotated[str, StringConstraints(max_length=200)] | None = Field(
         None, description="`next_cursor` of the page before; costs the same at any depth."
     )

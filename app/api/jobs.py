@@ -222,18 +222,25 @@ def resume_job(job_id: UUID, body: ResumeIn | None) -> Answer:
 
 
 def _wish(body: JobIn) -> Wish:
-    notify = (
-        {"email": body.notification_email} if body.notify_on_completion or body.notification_email else None
-    )
-    plain = body.model_dump(exclude={"tags", "notify_on_completion", "notification_email"})
+    plain = body.model_dump(exclude={"tags", "notify_on_completion", "notification_email", "callback_url"})
     return Wish(
         **plain,
         tags=tuple(body.tags),
-        notify=notify,
+        notify=_notify(body),
         submitted_by=current_principal().user_id,
         may_exceed_budget=may(current_principal(), "exceed_budget"),
         correlation_id=current_request_id(),
     )
+
+
+def _notify(body: JobIn) -> JSON | None:
+    """Who is told of the job's end; a mail without address goes to the owner."""
+    wanted: JSON = {}
+    if body.notify_on_completion or body.notification_email:
+        wanted["email"] = body.notification_email
+    if body.callback_url:
+        wanted["callback_url"] = body.callback_url
+    return wanted or None
 
 
 def _judged(item: JSON) -> Order | dict[str, Any]:
@@ -285,6 +292,8 @@ def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
         tag=query.tag,
         text=query.q,
         pool=query.pool,
+        workflow_id=str(query.workflow_id) if query.workflow_id else None,
+        schedule_id=str(query.schedule_id) if query.schedule_id else None,
         in_errors=may(current_principal(), "view_task_content"),
     )
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from app.api.reading import Input
+from app.notify.addresses import LONGEST_URL, check_email, check_url
 
 # Postgres' bigint ends later, and no list is that long.
 FARTHEST_OFFSET = 1_000_000_000
@@ -16,6 +18,25 @@ JSON = dict[str, Any]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Email = Annotated[str, StringConstraints(min_length=3, max_length=255)]
 When = datetime
+
+
+def _web_address(text: str) -> str:
+    if said := check_url(text):
+        raise PydanticCustomError("web_address", "{said}", {"said": said})
+    return text
+
+
+def _mail_address(text: str) -> str:
+    if said := check_email(text):
+        raise PydanticCustomError("mail_address", "{said}", {"said": said})
+    return text
+
+
+# What Callboard may call; where its name leads is checked again when it is called.
+WebAddress = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_URL), AfterValidator(_web_address)
+]
+MailAddress = Annotated[Email, AfterValidator(_mail_address)]
 
 
 def _split(value: object) -> object:

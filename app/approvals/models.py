@@ -26,7 +26,9 @@ class Approval(Base):
     question: Mapped[str] = mapped_column(Text)
     shown: Mapped[Any | None] = mapped_column(JSONB)  # what the person looks at, as JSON
     form: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # JSON Schema of what they may fill in
-    approvers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # roles, e-mails; none: owner
+    approvers: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default="{}"
+    )  # roles, e-mails; none: owner
     requested_by: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text, server_default="open")
     deadline_at: Mapped[datetime | None] = mapped_column(When)

@@ -14,6 +14,8 @@ COMMANDS = {
     "db": "app.cli.database:database",
     "seed": "app.cli.database:seed",
     "agents": "app.cli.agents:agents",
+    "workflows": "app.cli.workflows:workflows",
+    "schedules": "app.cli.schedules:schedules",
     "models": "app.cli.models:models",
 }
 

@@ -82,6 +82,7 @@ def _facts(row: Row) -> Row:
         "replay_of_job_id": row["replay_of_job_id"],
         "workflow_id": row["workflow_id"],
         "step_id": row["step_id"],
+        "schedule_id": row["schedule_id"],
         "correlation_id": row["correlation_id"],
         "log_cursor": row["last_seq"],
         "version": row["version"],

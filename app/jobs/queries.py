@@ -12,7 +12,7 @@ from app.jobs.states import Reason
 
 # Everything the status document needs, without the big columns.
 LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, priority_rank, run_at, task_name, tags,
-    submitted_by, correlation_id, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, fence, worker_id, process_id,
+    submitted_by, correlation_id, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, schedule_id::text, fence, worker_id, process_id,
     cancel_requested_at, retry_count, lost_count, released_count, max_retries, stage, progress, current_step, usage,
     watchdog, last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane"""
 # For one job only: a list does not show it.
@@ -91,6 +91,8 @@ class Filter:
     text: str | None = None
     """Found in the task name, the agent's id, the error message, or as the beginning of the job's id."""
     pool: str | None = None
+    workflow_id: str | None = None
+    schedule_id: str | None = None
     in_errors: bool = True
     """False for those who may not see error messages: they must not find jobs by them either."""
 
@@ -106,6 +108,8 @@ class Filter:
             ("submitted_at < %(until)s", self.until),
             ("tags @> ARRAY[%(tag)s]::text[] AND tags <> '{}'", self.tag),  # the second half for the index
             ("pool = %(pool)s", self.pool),
+            ("workflow_id = %(workflow_id)s::uuid", self.workflow_id),
+            ("schedule_id = %(schedule_id)s::uuid", self.schedule_id),
             (_TEXT_OR_ERROR if self.in_errors else _TEXT, self.text),
         ):
             if value is not None:
@@ -113,7 +117,7 @@ class Filter:
         values = {
             "owner": self.owner, "agent_id": self.agent_id, "statuses": list(self.statuses), "pool": self.pool,
             "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
-            "text": self.text, "like": f"%{_plain(self.text or '')}%", "prefix": f"{_plain(self.text or '')}%",
+            "workflow_id": self.workflow_id, "schedule_id": self.schedule_id, "text": self.text, "like": f"%{_plain(self.text or '')}%", "prefix": f"{_plain(self.text or '')}%",
         }  # fmt: skip
         return " AND ".join(parts) or "true", values
 

@@ -87,7 +87,11 @@ class Delivery(Base):
     )
     event: Mapped[str] = mapped_column(Text)
     channel: Mapped[str] = mapped_column(Text)
-    target: Mapped[str] = mapped_column(Text)  # an address; for chats the name of the channel, never its secret
+    target: Mapped[str] = mapped_column(
+        Text
+    )  # an address; for chats the name of the channel, never its secret
+    lane: Mapped[str] = mapped_column(Text)  # who is called for it: a slow one must not hold up the others
+    callback: Mapped[bool] = mapped_column(Boolean, server_default="false")  # signed with the owner's secret
     owner: Mapped[str | None] = mapped_column(Text)  # whose secret signs it, and who may look at it
     subject_type: Mapped[str | None] = mapped_column(Text)
     subject_id: Mapped[str | None] = mapped_column(Text)
@@ -95,6 +99,7 @@ class Delivery(Base):
     status: Mapped[str] = mapped_column(Text, server_default="pending")
     reason: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    retries: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # since it was last asked for
     next_at: Mapped[datetime | None] = mapped_column(When, server_default=func.now())
     lease_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     lease_until: Mapped[datetime | None] = mapped_column(When)
@@ -106,6 +111,7 @@ class Delivery(Base):
         CheckConstraint("status IN ('pending','delivered','failed','skipped')", name="status"),
         CheckConstraint("(status = 'pending') = (next_at IS NOT NULL)", name="pending_is_due"),
         Index("ix_deliveries_due", "next_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_deliveries_lane", "lane", "next_at", postgresql_where=text("status = 'pending'")),
         Index("ix_deliveries_subject", "subject_type", "subject_id"),
         Index("ix_deliveries_owner", "owner", "delivery_id"),
         Index("ix_deliveries_created", "created_at"),
@@ -142,6 +148,7 @@ class Endpoint(Base):
     previous_until: Mapped[datetime | None] = mapped_column(When)
     enabled: Mapped[bool] = mapped_column(Boolean, server_default="true")
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    failing_since: Mapped[datetime | None] = mapped_column(When)  # nothing got through since then
     owner: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
@@ -154,6 +161,8 @@ class CallbackSecret(Base):
 
     owner: Mapped[str] = mapped_column(Text, primary_key=True)
     secret: Mapped[str] = mapped_column(Text)
+    previous_secret: Mapped[str | None] = mapped_column(Text)  # signs as well until `previous_until`
+    previous_until: Mapped[datetime | None] = mapped_column(When)
     created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
 
 

@@ -1,4 +1,7 @@
-"""The first start: agents from the catalogue, of plugins and folders, and the first admin. Doing it again changes nothing."""
+"""The first start: agents of the catalogue, plugins and folders, workflow templates, the first admin.
+
+Doing it again changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ from app.agents.importing import BROKEN, UNCHANGED, Item, Plan
 from app.errors import Invalid
 from app.observe import logs
 from app.providers import catalogue
+from app.workflows import templates
 
 CATALOG = Path(__file__).resolve().parent.parent / "agents" / "catalog"
+LIBRARY = Path(__file__).resolve().parent.parent / "workflows" / "library"
 BUILT_IN = "catalog"
 
 log = logs.get(__name__)
@@ -75,6 +80,16 @@ def _told(source: str, item: Item) -> Iterator[str]:
         yield f"Not installed: {place}: {said}"
 
 
+def workflow_templates(library: Path = LIBRARY) -> list[str]:
+    """Install the templates that come with the product, by file name; answers those that are new or changed.
+
+    What somebody saved over one stays. Does not commit.
+    """
+    return [
+        path.stem for path in sorted(library.glob("*.yaml")) if templates.ship(path.stem, path.read_text())
+    ]
+
+
 def first_admin(email: str, password: str, api_key: str) -> list[str]:
     """Make the first admin if need be; answers lines that show, once, what was made up. Does not commit."""
     admin = users.ensure_admin(email, password, api_key)
@@ -110,4 +125,5 @@ def seed(wanted: Wanted) -> list[str]:
     """Everything that must exist; answers lines to print. Does not commit."""
     broken = agents(wanted.agent_folders)
     catalogue.seed(wanted)
+    workflow_templates()
     return [*broken, *first_admin(wanted.admin_email, wanted.admin_password, wanted.admin_api_key)]

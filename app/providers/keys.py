@@ -19,6 +19,8 @@ OWN = frozenset(
         "CALLBOARD_ADMIN_API_KEY",
         "WEBHOOK_SECRET",
         "PGPASSWORD",
+        "SLACK_WEBHOOK_URL",
+        "NOTIFY_CHANNELS",
     ]
 )
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")

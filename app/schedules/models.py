@@ -39,7 +39,9 @@ class Schedule(Base):
     template_version: Mapped[int | None] = mapped_column(Integer)  # NULL: the current one of each time
     definition: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # a workflow of its own
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")  # or the workflow's inputs
-    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")  # of each job: timeout, tags, …
+    options: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, server_default="{}"
+    )  # of each job: timeout, tags, …
     priority_rank: Mapped[int] = mapped_column(SmallInteger, server_default="2")
     schedule_type: Mapped[str] = mapped_column(Text)
     cron_expression: Mapped[str | None] = mapped_column(Text)

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from app.errors import Invalid
+from app.workflows.complaints import complaints, unstorable
 
 JSON = dict[str, Any]
 StepId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
@@ -57,7 +58,9 @@ class AgentStep(StepBase):
     retry: int | None = Field(None, ge=0, le=10, description="Retries of the job. None: the agent's own.")
     timeout: int | None = Field(None, ge=1, le=86_400, description="Seconds. None: the agent's own.")
     budget: Limits | None = None
-    priority: Literal["critical", "high", "normal", "low"] | None = Field(None, description="None: the run's.")
+    priority: Literal["critical", "high", "normal", "low"] | None = Field(
+        None, description="None: the run's."
+    )
     tags: list[str] = Field(default_factory=list, max_length=20)
 
 
@@ -151,7 +154,9 @@ class OnFailure(Shape):
 
     notify: list[str] = Field(default_factory=list, max_length=20, description="E-mail addresses.")
     retry_workflow: bool = Field(False, description="Once: failed steps run again before the run fails.")
-    siblings: Literal["finish", "cancel"] = Field("finish", description="What becomes of steps that still run.")
+    siblings: Literal["finish", "cancel"] = Field(
+        "finish", description="What becomes of steps that still run."
+    )
 
 
 class OnSuccess(Shape):
@@ -177,17 +182,27 @@ for _shape in (ParallelStep, SequenceStep, MapStep, Case, BranchStep, WorkflowSt
     _shape.model_rebuild()
 
 
+SHAPES: dict[str, type[StepBase]] = {
+    "agent": AgentStep,
+    "parallel": ParallelStep,
+    "sequence": SequenceStep,
+    "map": MapStep,
+    "branch": BranchStep,
+    "workflow": WorkflowStep,
+    "approval": ApprovalStep,
+}
+"""The seven types of steps."""
+
+
 def read(raw: Any) -> Definition:
-    """A definition from JSON; Invalid names each wrong place by its JSON pointer."""
-    try:
-        return Definition.model_validate(raw)
-    except ValidationError as error:
-        wrong = [(_pointer(e["loc"]), e["msg"]) for e in error.errors()]
-        raise Invalid(f"{wrong[0][0]} {wrong[0][1]}", wrong) from error
-
-
-def _pointer(place: tuple[int | str, ...]) -> str:
-    return "/" + "/".join(str(part) for part in place)
+    """A definition from JSON; Invalid names each wrong place by its JSON pointer, in plain words."""
+    wrong = unstorable(raw)
+    if not wrong:
+        try:
+            return Definition.model_validate(raw)
+        except ValidationError as error:
+            wrong = complaints(raw, error)
+    raise Invalid(f"{wrong[0][0] or 'the workflow'}: {wrong[0][1]}", wrong)
 
 
 def as_json(definition: Definition) -> JSON:

@@ -48,6 +48,8 @@ def upgrade() -> None:
     op.create_table('callback_secrets',
     sa.Column('owner', sa.Text(), nullable=False),
     sa.Column('secret', sa.Text(), nullable=False),
+    sa.Column('previous_secret', sa.Text(), nullable=True),
+    sa.Column('previous_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('owner', name=op.f('pk_callback_secrets'))
     )
@@ -103,6 +105,7 @@ def upgrade() -> None:
     sa.Column('previous_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('enabled', sa.Boolean(), server_default='true', nullable=False),
     sa.Column('disabled_reason', sa.Text(), nullable=True),
+    sa.Column('failing_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('owner', sa.Text(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -173,6 +176,8 @@ def upgrade() -> None:
     sa.Column('event', sa.Text(), nullable=False),
     sa.Column('channel', sa.Text(), nullable=False),
     sa.Column('target', sa.Text(), nullable=False),
+    sa.Column('lane', sa.Text(), nullable=False),
+    sa.Column('callback', sa.Boolean(), server_default='false', nullable=False),
     sa.Column('owner', sa.Text(), nullable=True),
     sa.Column('subject_type', sa.Text(), nullable=True),
     sa.Column('subject_id', sa.Text(), nullable=True),
@@ -180,6 +185,7 @@ def upgrade() -> None:
     sa.Column('status', sa.Text(), server_default='pending', nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('attempts', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('retries', sa.SmallInteger(), server_default='0', nullable=False),
     sa.Column('next_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=True),
     sa.Column('lease_id', sa.Uuid(as_uuid=False), nullable=True),
     sa.Column('lease_until', sa.DateTime(timezone=True), nullable=True),
@@ -194,6 +200,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_deliveries_created', 'deliveries', ['created_at'], unique=False)
     op.create_index('ix_deliveries_due', 'deliveries', ['next_at'], unique=False, postgresql_where=sa.text("status = 'pending'"))
+    op.create_index('ix_deliveries_lane', 'deliveries', ['lane', 'next_at'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index(op.f('ix_deliveries_endpoint_id'), 'deliveries', ['endpoint_id'], unique=False)
     op.create_index(op.f('ix_deliveries_notification_id'), 'deliveries', ['notification_id'], unique=False)
     op.create_index('ix_deliveries_owner', 'deliveries', ['owner', 'delivery_id'], unique=False)
@@ -339,6 +346,7 @@ def downgrade() -> None:
     op.drop_index('ix_deliveries_owner', table_name='deliveries')
     op.drop_index(op.f('ix_deliveries_notification_id'), table_name='deliveries')
     op.drop_index(op.f('ix_deliveries_endpoint_id'), table_name='deliveries')
+    op.drop_index('ix_deliveries_lane', table_name='deliveries', postgresql_where=sa.text("status = 'pending'"))
     op.drop_index('ix_deliveries_due', table_name='deliveries', postgresql_where=sa.text("status = 'pending'"))
     op.drop_index('ix_deliveries_created', table_name='deliveries')
     op.drop_table('deliveries')

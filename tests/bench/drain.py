@@ -157,12 +157,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", type=int, default=60, help="samples of idle latency")
     chosen = parser.parse_args()
-    with _servers():
+    with servers():
         measure(chosen)
 
 
 @contextmanager
-def _servers() -> Iterator[None]:
+def servers() -> Iterator[None]:
     """The servers that the environment names, or a pair of our own that keeps its promises to the disk."""
     if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
         yield

@@ -4,7 +4,8 @@
 
 The product runs as `make run` starts it; this process is the load. `--submits` and `--requests` are a minute's:
 one request in 24 ms is a submission that a worker then runs, the others are polls. Targets (p95): POST 100 ms,
-status 50 ms, queue stats 30 ms. Then the worker is taken away and no-ops pile up, `--backlogs` of them.
+status 50 ms, queue stats 30 ms, a workflow (one at a time) 150 ms. Then the worker is taken away and
+no-ops pile up, `--backlogs` of them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from app.agents import registry
 from app.db import db, make_engine
 from app.jobs import intake, lifecycle
 from app.jobs.intake import Wish
+from app.settings import ROOT
 from tests.bench.load import Line, OpenLoop, Request, figures, mixed, repeated
 from tests.journeys.product import API_KEY, Product
 from tests.waiting import until
@@ -37,6 +39,9 @@ TARGETS = {"submit": 100, "status_200": 50, "status_304": 50, "stats": 30}
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 ORDER = json.dumps({"agent_id": "test-noop", "parameters": {"text": "bench"}, "tags": ["bench"]}).encode()
 SUBMIT = Request("submit", "POST", "/api/v1/jobs", 201, ORDER)
+# The documents' own example, four jobs of the catalogue's agents; asked only while no worker takes them.
+REFERENCE = ROOT / "examples" / "workflows" / "product-launch.json"
+WORKFLOW = Request("submit_workflow", "POST", "/api/v1/workflows", 201, REFERENCE.read_bytes())
 STATS = Request("stats", "GET", "/api/v1/queues/stats", 200)
 LIST = Request("list", "GET", "/api/v1/jobs?limit=50", 200)
 # Of the requests that are no submissions: most are polls, and most polls find nothing new.
@@ -176,7 +181,7 @@ def _buffers(plan: str) -> int:
 
 
 def _looks(line: Line, samples: int) -> dict[str, dict[str, float]]:
-    """Latencies of lists, of a waiting job's status and of a submission, one request at a time."""
+    """Latencies of lists, of a waiting job's status and of submissions, one request at a time."""
     first = json.loads(line.send(LIST)[1])
     deep = Request("list", "GET", f"{LIST.path}&cursor={quote(first['next_cursor'] or '')}", 200)
     waiting = Request("status", "GET", f"/api/v1/jobs/{first['jobs'][0]['job_id']}/status", 200)
@@ -187,6 +192,7 @@ def _looks(line: Line, samples: int) -> dict[str, dict[str, float]]:
         "list_filtered": filtered,
         "status_of_the_last": waiting,
         "submit": SUBMIT,
+        "submit_workflow": WORKFLOW,
     }
     return {name: figures(repeated(line, request, samples)) for name, request in asked.items()}
 

@@ -41,7 +41,9 @@ def test_the_http_benchmark_measures_every_kind_of_request_and_none_fails() -> N
     assert all(line["claim"]["buffers"] > 0 < line["claim"]["ms"] for line in found["backlogs"])
 
 
-def test_the_drain_benchmark_measures_both_sides_and_idle_latency(tmp_path: Path) -> None:
+def test_the_drain_benchmark_measures_both_sides_and_idle_latency_and_that_of_callbacks(
+    tmp_path: Path,
+) -> None:
     with pair() as servers:
         environ = {
             "DATABASE_URL": servers.postgres.url,
@@ -58,7 +60,22 @@ def test_the_drain_benchmark_measures_both_sides_and_idle_latency(tmp_path: Path
         )
         found = run("tests.bench.drain", "--jobs", "60", "--rounds", "1", "--latency", "3", **environ)
 
+        told = run("tests.bench.callbacks", "--samples", "3", "--burst", "10", **environ)
+
+    assert (told["got"], told["genuine"]) == (13, 13)
+    assert all(
+        0 < part["p50"] <= part["p95"] <= part["max"] for part in (told["at_rest_ms"], told["burst_ms"])
+    )
     assert all(speed > 0 for side in found["drained_per_second"].values() for speed in side)
     assert set(found["drained_per_second"]) == {"ours", "raw"}
     assert found["ratio_median"] > 0
     assert 0 < found["idle_ms"]["p50"] <= found["idle_ms"]["p95"]
+
+
+def test_the_schedules_benchmark_sees_each_of_them(tmp_path: Path) -> None:
+    found = run("tests.bench.schedules", "--schedules", "40", "--once", CALLBOARD_HOME=str(tmp_path))
+
+    (moment,) = found["moments"]
+    for late in (moment["submitted_ms"], moment["visible_ms"]):
+        assert late["n"] == 40
+        assert 0 < late["p50"] <= late["p95"] <= late["max"] < 5000

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from actors.runners import outbound
-from actors.runners.addresses import is_public
+from app.addresses import is_public
 from app.errors import PermanentError
 from tests.actors.runners.server import Site, serving
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.agents.params import DEEPEST, MOST_COMPLAINTS, check
+from app.agents.params import DEEPEST, MOST_COMPLAINTS, check, is_linear
 from app.errors import InvalidParameters
 
 SCHEMA: dict[str, Any] = {
@@ -119,3 +119,19 @@ def test_rules_may_be_true_or_false() -> None:
     schema = {"properties": {"anything": True, "nothing": False}}
     assert check(schema, {"anything": 1}) == {"anything": 1}
     assert _fields(schema, {"nothing": 1}) == ["/parameters"]
+
+
+def test_a_pattern_made_to_keep_us_busy_does_not() -> None:
+    schema = {"type": "object", "properties": {"text": {"type": "string", "pattern": "^(a+)+$"}}}
+    assert check(schema, {"text": "a" * 5000}) == {"text": "a" * 5000}
+    with pytest.raises(InvalidParameters):  # years, by backtracking
+        check(schema, {"text": "a" * 5000 + "!"})
+
+
+def test_a_pattern_that_only_python_knows_still_works() -> None:
+    schema = {"type": "object", "properties": {"text": {"pattern": "^(?!x)"}}}
+    assert not is_linear("^(?!x)")
+    assert check(schema, {"text": "abc"})
+    assert check(schema, {"text": 7})
+    with pytest.raises(InvalidParameters):
+        check(schema, {"text": "xyz"})

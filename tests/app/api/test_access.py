@@ -11,7 +11,7 @@ from app.api import ALIASES
 from app.api.glue import OPERATIONS
 from app.db import db
 from app.workers import fleet
-from tests.app.api import world
+from tests.app.api import flowing, world
 from tests.app.api.calling import Caller
 from tests.app.api.conftest import PASSWORD
 
@@ -53,6 +53,35 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "list_agent_versions": ("/api/v1/agents/test-echo/versions", None, "401 200 200 200 200"),
     "get_agent_version": ("/api/v1/agents/test-echo/versions/1", None, "401 200 200 200 200"),
     "compare_agent_versions": ("/api/v1/agents/test-echo/versions/1/diff/1", None, "401 200 200 200 200"),
+    "submit_workflow": ("/api/v1/workflows", flowing.ECHO, "401 403 201 201 201"),
+    "validate_workflow": ("/api/v1/workflows/validate", flowing.ECHO, "401 403 200 200 200"),
+    "list_workflows": ("/api/v1/workflows", None, "401 200 200 200 200"),
+    "get_workflow_analytics": ("/api/v1/workflows/analytics", None, "401 200 200 200 200"),
+    "get_workflow": ("/api/v1/workflows/{workflow}", None, "401 200 404 200 200"),
+    "get_workflow_step": ("/api/v1/workflows/{workflow}/steps/first", None, "401 200 404 200 200"),
+    "cancel_workflow": ("/api/v1/workflows/{workflow}/cancel", None, "401 403 404 200 200"),
+    "pause_workflow": ("/api/v1/workflows/{workflow}/pause", None, "401 403 404 200 200"),
+    "resume_workflow": ("/api/v1/workflows/{workflow}/resume", None, "401 403 404 200 200"),
+    "retry_workflow": ("/api/v1/workflows/{cancelled_workflow}/retry", None, "401 403 404 201 201"),
+    "list_approvals": ("/api/v1/approvals", None, "401 403 200 200 200"),
+    "get_approval": ("/api/v1/approvals/{approval}", None, "401 403 404 200 200"),
+    "answer_approval": ("/api/v1/approvals/{approval}/answer", {"decision": "reject"}, "401 403 404 200 200"),
+    "list_workflow_templates": ("/api/v1/workflow-templates", None, "401 200 200 200 200"),
+    "save_workflow_template": (
+        "/api/v1/workflow-templates", {"name": "{fresh}", "definition": flowing.ECHO}, "401 403 201 201 201",
+    ),
+    "get_workflow_template": ("/api/v1/workflow-templates/{template}", None, "401 404 404 200 200"),
+    "archive_workflow_template": ("/api/v1/workflow-templates/{template}", None, "401 403 404 204 204"),
+    "list_workflow_template_versions": (
+        "/api/v1/workflow-templates/{template}/versions", None, "401 404 404 200 200",
+    ),
+    "get_workflow_template_version": (
+        "/api/v1/workflow-templates/{template}/versions/1", None, "401 404 404 200 200",
+    ),
+    "restore_workflow_template": (
+        "/api/v1/workflow-templates/{template}/versions/1/restore", None, "401 403 404 200 200",
+    ),
+    "run_workflow_template": ("/api/v1/workflow-templates/{template}/run", None, "401 403 404 201 201"),
     "list_queues": ("/api/v1/queues", None, "401 200 200 200 200"),
     "get_queue_stats": ("/api/v1/queues/stats", None, "401 200 200 200 200"),
     "pause_queue": ("/api/v1/queues/testing/pause", {"reason": "x"}, "401 403 403 403 200"),
@@ -88,6 +117,53 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_usage": ("/api/v1/usage", None, "401 200 200 200 200"),
     "get_job_usage": ("/api/v1/jobs/{queued}/usage", None, "401 403 404 200 200"),
     "resume_job": ("/api/v1/jobs/{stopped}/resume", None, "401 403 404 201 201"),
+    "list_schedules": ("/api/v1/schedules", None, "401 200 200 200 200"),
+    "create_schedule": (
+        "/api/v1/schedules",
+        {"agent_id": "test-echo", "parameters": {"text": "x"}, "cron_expression": "0 2 * * *"},
+        "401 403 201 201 201",
+    ),
+    "create_recurring_schedule": (
+        "/api/v1/schedules/recurring",
+        {"agent_id": "test-echo", "parameters": {"text": "x"}, "cron_expression": "0 2 * * *"},
+        "401 403 201 201 201",
+    ),
+    "list_upcoming": ("/api/v1/schedules/upcoming", None, "401 200 200 200 200"),
+    "preview_schedule": (
+        "/api/v1/schedules/preview", {"cron_expression": "0 2 * * *"}, "401 200 200 200 200",
+    ),
+    "get_schedule": ("/api/v1/schedules/{schedule}", None, "401 200 404 200 200"),
+    "change_schedule": ("/api/v1/schedules/{schedule}", {"name": "x"}, "401 403 404 200 200"),
+    "delete_schedule": ("/api/v1/schedules/{schedule}", None, "401 403 404 200 200"),
+    "run_schedule": ("/api/v1/schedules/{schedule}/run", None, "401 403 404 201 201"),
+    "pause_schedule": ("/api/v1/schedules/{schedule}/pause", None, "401 403 404 200 200"),
+    "resume_schedule": ("/api/v1/schedules/{schedule}/resume", None, "401 403 404 200 200"),
+    "list_fires": ("/api/v1/schedules/{schedule}/fires", None, "401 200 404 200 200"),
+    "list_notifications": ("/api/v1/notifications", None, "401 200 200 200 200"),
+    "read_notification": ("/api/v1/notifications/{notification}/read", None, "401 404 404 200 404"),
+    "read_notifications": ("/api/v1/notifications/read-all", None, "401 200 200 200 200"),
+    "list_deliveries": ("/api/v1/deliveries", None, "401 403 200 200 200"),
+    "get_delivery": ("/api/v1/deliveries/{delivery}", None, "401 403 404 200 200"),
+    "redeliver": ("/api/v1/deliveries/{delivery}/redeliver", None, "401 403 404 202 202"),
+    "list_endpoints": ("/api/v1/webhook-endpoints", None, "401 403 200 200 200"),
+    "create_endpoint": ("/api/v1/webhook-endpoints", {"url": "https://a.example/"}, "401 403 201 201 201"),
+    "get_endpoint": ("/api/v1/webhook-endpoints/{endpoint}", None, "401 403 404 200 200"),
+    "change_endpoint": ("/api/v1/webhook-endpoints/{endpoint}", {"enabled": False}, "401 403 404 200 200"),
+    "delete_endpoint": ("/api/v1/webhook-endpoints/{endpoint}", None, "401 403 404 204 204"),
+    "rotate_endpoint": ("/api/v1/webhook-endpoints/{endpoint}/rotate", None, "401 403 404 200 200"),
+    "send_test_to_endpoint": ("/api/v1/webhook-endpoints/{endpoint}/test", None, "401 403 404 202 202"),
+    "get_callback_secret": ("/api/v1/callback-secret", None, "401 403 200 200 200"),
+    "rotate_callback_secret": ("/api/v1/callback-secret/rotate", None, "401 403 200 200 200"),
+    "list_rules": ("/api/v1/notify-rules", None, "401 403 403 403 200"),
+    "create_rule": (
+        "/api/v1/notify-rules", {"event": "*", "channel": "email", "target": "a@example.org"},
+        "401 403 403 403 201",
+    ),
+    "get_rule": ("/api/v1/notify-rules/{rule}", None, "401 403 403 403 200"),
+    "change_rule": ("/api/v1/notify-rules/{rule}", {"enabled": False}, "401 403 403 403 200"),
+    "delete_rule": ("/api/v1/notify-rules/{rule}", None, "401 403 403 403 204"),
+    "list_channels": ("/api/v1/notify-channels", None, "401 403 403 403 200"),
+    "send_test_to_channel": ("/api/v1/notify-channels/email/test", None, "401 403 403 403 202"),
     "login": (
         "/api/v1/auth/login", {"email": "owner@example.org", "password": PASSWORD}, "200 200 200 200 200",
     ),
@@ -140,11 +216,20 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "letter": lambda: world.letter(owner.id),
         "stopped": lambda: world.stopped_by_budget(owner.id),
         "budget": world.budget,
+        "schedule": lambda: world.schedule(owner.id),
         "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
         "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
         "user": lambda: owner.id,
+        "notification": lambda: world.notification(owner.id),
+        "delivery": lambda: world.delivery(owner.id),
+        "endpoint": lambda: world.endpoint(owner.id),
+        "rule": world.rule,
         "provider": world.provider,
         "price": world.price,
+        "workflow": lambda: flowing.started(owner.id),
+        "cancelled_workflow": lambda: flowing.cancelled(owner.id),
+        "approval": lambda: flowing.asked(owner.id),
+        "template": lambda: flowing.template(owner.id),
     }
     for word, make in makers.items():
         if "{" + word + "}" in path:

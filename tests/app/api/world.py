@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from app import clock
 from app.db import db
@@ -15,7 +16,9 @@ from app.jobs.claims import Claim
 from app.jobs.intake import Wish
 from app.jobs.states import Reason
 from app.jobs.timeline import Line, Report, write
+from app.notify import deliveries, endpoints, outbox, rules
 from app.providers import catalogue, prices
+from app.schedules import changes
 from app.settings import POOLS
 
 WORKER = "test-worker"
@@ -71,6 +74,13 @@ def budget(**wish: object) -> str:
         return str(spending.create(by="ada", **told)["budget_id"])
 
 
+def schedule(owner: str, **wish: object) -> str:
+    """A schedule that runs test-echo every day."""
+    told: dict[str, Any] = {"agent_id": "test-echo", "parameters": {"text": "hi"}, "cron_expression": "0 2 * * *"} | wish
+    with db.transaction():
+        return str(changes.create(changes.Wish(submitted_by=owner, **told))["schedule_id"])
+
+
 def letter(owner: str, **wish: object) -> str:
     """A dead letter's own id."""
     job_id = failed(owner, **wish)
@@ -100,6 +110,31 @@ def price(model: str = "m") -> str:
     with db.transaction():
         prices.put("p", model, date(2026, 1, 1), by="test", input_usd=Decimal(1), output_usd=Decimal(2))
     return model
+
+
+def notification(owner: str, **told: Any) -> str:
+    """News for the owner."""
+    with db.transaction():
+        return outbox.tell("job.completed", **({"title": "Done", "audience": owner} | told))
+
+
+def delivery(owner: str) -> str:
+    """A mail to the owner that is on its way."""
+    news = notification(owner, emails=["owner@example.org"])
+    with db.quick():
+        return str(deliveries.page(notification_id=news)[0]["delivery_id"])
+
+
+def endpoint(owner: str) -> str:
+    """A webhook endpoint of the owner."""
+    with db.transaction():
+        return str(endpoints.create("https://a.example/", owner=owner)["endpoint_id"])
+
+
+def rule() -> str:
+    """A rule by which failed jobs are told of by mail."""
+    with db.transaction():
+        return str(rules.create(event="job.failed", channel="email", target="a@example.org", by="a")["rule_id"])
 
 
 def artifact(

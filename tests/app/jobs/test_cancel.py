@@ -95,3 +95,17 @@ def test_a_running_or_finished_jobs_priority_stays(where: Status) -> None:
     with pytest.raises(Conflict):
         lifecycle.change_priority(job_id, Priority.LOW)
     assert acting.job(job_id)["priority_rank"] == 2
+
+
+def test_several_are_cancelled_by_one_statement_and_finished_ones_stay() -> None:
+    done, _ = acting.brought_to(Status.COMPLETED)
+    taken = acting.claimed()
+    waiting = acting.submitted()
+
+    reached = {row["job_id"]: row["status"] for row in lifecycle.cancel_many([waiting, done, taken.job_id])}
+
+    assert reached == {waiting: "cancelled", taken.job_id: "running"}
+    assert acting.job(taken.job_id)["cancel_requested_at"] is not None
+    assert acting.status(done) == "completed"
+    assert lifecycle.cancel_many([waiting, done, taken.job_id]) == []
+    assert lifecycle.cancel_many([]) == []

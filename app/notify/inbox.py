@@ -1,0 +1,72 @@
+"""The inbox: what a person was told, and, for admins, what all admins were told; read by each for themselves.
+
+A notification that counts up after somebody has read it is unread again: what they saw was less.
+"""
+
+from __future__ import annotations
+
+from app.db import Row, db
+from app.errors import NotFound
+
+_UNREAD = "(r.at IS NULL OR r.at < n.updated_at)"
+_FROM = """FROM notifications n
+    LEFT JOIN notification_reads r ON r.notification_id = n.notification_id AND r.user_id = %(user_id)s
+    WHERE n.audience = ANY(%(audiences)s)"""
+# No bubble needs to say more than that.
+MOST_COUNTED = 1000
+
+
+def audiences(user_id: str, *, is_admin: bool) -> list[str]:
+    """Whose news somebody reads."""
+    return [user_id, "admins"] if is_admin else [user_id]
+
+
+def page(
+    user_id: str, *, is_admin: bool, unread: bool = False, before: str | None = None, limit: int = 50
+) -> list[Row]:
+    """Notifications, the newest first, each with `unread`; `before` is the last id of the page before."""
+    return db.rows(
+        f"""SELECT n.notification_id::text, n.event, n.severity, n.title, n.body, n.link, n.audience, n.subject_type,
+                   n.subject_id, n.count, n.data, n.created_at, n.updated_at, {_UNREAD} AS unread
+            {_FROM} AND (%(before)s::uuid IS NULL OR n.notification_id < %(before)s::uuid)
+              AND (NOT %(only)s OR {_UNREAD})
+            ORDER BY n.notification_id DESC LIMIT %(limit)s""",
+        user_id=user_id,
+        audiences=audiences(user_id, is_admin=is_admin),
+        before=before,
+        only=unread,
+        limit=limit,
+    )
+
+
+def unread(user_id: str, *, is_admin: bool) -> int:
+    """How many are unread; at most MOST_COUNTED are counted."""
+    return int(
+        db.value(
+            f"SELECT count(*) FROM (SELECT 1 {_FROM} AND {_UNREAD} LIMIT {MOST_COUNTED}) AS found",
+            user_id=user_id,
+            audiences=audiences(user_id, is_admin=is_admin),
+        )
+    )
+
+
+def mark_read(notification_id: str, user_id: str, *, is_admin: bool) -> None:
+    """Somebody has seen one, as far as it has counted now; raises NotFound for what is not theirs."""
+    if not _mark("AND n.notification_id = %(one)s::uuid", user_id, is_admin=is_admin, one=notification_id):
+        raise NotFound(f"There is no notification {notification_id}.")
+
+
+def mark_all_read(user_id: str, *, is_admin: bool) -> int:
+    """Somebody has seen all there is now; answers how many were unread."""
+    return _mark(f"AND {_UNREAD}", user_id, is_admin=is_admin)
+
+
+def _mark(which: str, user_id: str, *, is_admin: bool, one: str | None = None) -> int:
+    return db.run(
+        f"""INSERT INTO notification_reads (notification_id, user_id, at)
+            SELECT n.notification_id, %(user_id)s, n.updated_at {_FROM} {which}
+            ON CONFLICT (notification_id, user_id) DO UPDATE SET at = excluded.at""",
+        user_id=user_id,
+        audiences=audiences(user_id, is_admin=is_admin),
+        one=one,
+    )

@@ -1,0 +1,116 @@
+"""From what somebody asks for to a run with its steps, all of them waiting. Who starts the first ones is progress.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.agents import params
+from app.db import as_json, db, storable
+from app.errors import Invalid, InvalidParameters
+from app.jobs.lifecycle import new_id
+from app.jobs.states import PRIORITIES, Priority
+from app.workflows import plan, rows, templates
+from app.workflows.definition import Definition
+from app.workflows.definition import as_json as snapshot
+
+JSON = dict[str, Any]
+DEEPEST = 5
+"""Runs inside of runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWish:
+    """A run as a person or program asks for it; nothing in it is trusted yet."""
+
+    definition: Definition
+    submitted_by: str
+    inputs: JSON = field(default_factory=dict)
+    priority: str = "normal"
+    tags: tuple[str, ...] = ()
+    notify: JSON | None = None
+    """{callback_url?, emails?}"""
+    external_key: str | None = None
+    """The caller's own name of it. None: the definition's."""
+    template_name: str | None = None
+    template_version: int | None = None
+    schedule_id: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The step that a run inside another one belongs to."""
+
+    workflow_id: str
+    step_id: str
+    depth: int
+    """Of the run inside; 1 is the first level."""
+
+
+def checked(definition: Definition, inputs: JSON, submitted_by: str | None = None) -> JSON:
+    """The inputs with the defaults of their schema; Invalid, with pointers, for what would not run."""
+    templates.demand_sound(definition, submitted_by)
+    try:
+        return params.check(definition.inputs or {}, inputs)
+    except InvalidParameters as wrong:
+        fields = [(place.replace("/parameters", "/inputs", 1), said) for place, said in wrong.fields]
+        raise Invalid(wrong.message.replace("parameters", "inputs", 1), fields) from wrong
+
+
+def insert(
+    wish: RunWish, *, inside: Place | None = None, retry_of: str | None = None, with_steps: bool = True
+) -> str:
+    """Check a wish and write its run; answers the id. Nothing of it is started."""
+    _demand_options(wish)
+    inputs = checked(wish.definition, wish.inputs, wish.submitted_by)
+    if inside and inside.depth > DEEPEST:
+        raise Invalid(f"this run is inside of {DEEPEST} others already; {DEEPEST} are the most")
+    workflow_id = new_id()
+    definition = wish.definition
+    db.run(
+        _INSERT,
+        id=workflow_id,
+        name=storable(definition.name),
+        description=storable(definition.description) if definition.description else None,
+        definition=as_json(snapshot(definition)),
+        inputs=as_json(inputs),
+        external_key=storable(key) if (key := wish.external_key or definition.workflow_id) else None,
+        template_name=wish.template_name,
+        template_version=wish.template_version,
+        submitted_by=wish.submitted_by,
+        priority_rank=int(Priority.named(wish.priority)),
+        tags=list(wish.tags),
+        correlation_id=wish.correlation_id,
+        notify=as_json(wish.notify) if wish.notify else None,
+        schedule_id=wish.schedule_id,
+        parent_workflow_id=inside.workflow_id if inside else None,
+        parent_step_id=inside.step_id if inside else None,
+        depth=inside.depth if inside else 0,
+        retry_of=retry_of,
+        total_steps=plan.total(definition),
+    )
+    if with_steps:
+        rows.insert_steps(workflow_id, plan.steps(definition))
+    return workflow_id
+
+
+_INSERT = """
+    INSERT INTO workflows (workflow_id, name, description, definition, inputs, external_key, template_name,
+                           template_version, submitted_by, priority_rank, tags, correlation_id, notify, schedule_id,
+                           parent_workflow_id, parent_step_id, depth, retry_of_workflow_id, total_steps)
+    VALUES (%(id)s, %(name)s, %(description)s, %(definition)s, %(inputs)s, %(external_key)s, %(template_name)s,
+            %(template_version)s, %(submitted_by)s, %(priority_rank)s, %(tags)s, %(correlation_id)s, %(notify)s,
+            %(schedule_id)s, %(parent_workflow_id)s, %(parent_step_id)s, %(depth)s, %(retry_of)s, %(total_steps)s)"""
+
+
+def _demand_options(wish: RunWish) -> None:
+    wrong: list[tuple[str, str]] = []
+    if wish.priority not in PRIORITIES:
+        wrong.append(("/priority", f"must be one of {', '.join(PRIORITIES)}"))
+    if len(wish.tags) > 20 or any(not 1 <= len(tag) <= 100 or "\x00" in tag for tag in wish.tags):
+        wrong.append(("/tags", "at most 20 tags of 1 to 100 characters"))
+    if wish.external_key is not None and not 1 <= len(wish.external_key) <= 255:
+        wrong.append(("/workflow_id", "must be 1 to 255 characters"))
+    if wrong:
+        raise Invalid(f"{wrong[0][0][1:]} {wrong[0][1]}", wrong)
