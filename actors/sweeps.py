@@ -21,6 +21,7 @@ from app.observe import logs
 from app.providers import pools
 from app.schedules import due, queries
 from app.settings import Settings
+from app.workers import fleet
 from app.workflows import progress, runs
 
 log = logs.get("sweeps")
@@ -33,6 +34,8 @@ BUDGETS_LOCK = 0x0CA11B10
 # What budgets say is spent is summed anew from the ledger so often; in between it is only added to.
 RECOUNT_SECONDS = 60.0
 _recounted_at = float("-inf")
+# When this process last saw a living worker; None: not since it began, or it has said so.
+_fleet_seen_at: float | None = None
 
 
 def _alone(key: int, do: Callable[[], None]) -> bool:
@@ -94,8 +97,22 @@ def sweep(settings: Settings) -> None:
             log.info("sweep.found", lost_workers=lost, late_pools=late)
 
     _alone(SWEEP_LOCK, do)
+    mind_fleet(settings)
     mind_providers()
     mind_budgets(settings)
+
+
+def mind_fleet(settings: Settings) -> None:
+    """Say so when the last worker has been gone for as long as a lease."""
+    global _fleet_seen_at  # noqa: PLW0603 - a process' own clock; several that say it are one piece of news
+    with db.quick():
+        living = fleet.capacity(settings.lease_seconds)["total"]
+    if living:
+        _fleet_seen_at = time.monotonic()
+    elif _fleet_seen_at is not None and time.monotonic() - _fleet_seen_at > settings.lease_seconds:
+        _fleet_seen_at = None
+        with db.transaction():
+            news.of_no_workers()
 
 
 def mind_providers() -> None:

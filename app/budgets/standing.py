@@ -14,6 +14,7 @@ from app.agents import registry
 from app.budgets import periods
 from app.budgets.amounts import said
 from app.db import Row, db
+from app.notify import outbox
 
 HOLD = "budget"
 
@@ -88,6 +89,7 @@ def judge(row: Row, now: datetime, *, eager: bool = False) -> bool:
     if over and not stopped:
         write(row, stopped_at=now)
         hold(row, now)
+        _tell("budget.stopped", row, "Work it covers waits.")
     return False
 
 
@@ -95,8 +97,25 @@ def _judge_warning(row: Row, now: datetime) -> None:
     at = row["limit_amount"] * row["warn_ratio"]
     if row["spent"] >= at and row["warned_at"] is None:
         write(row, warned_at=now)
+        if row["enabled"] and row["spent"] < row["limit_amount"]:
+            _tell("budget.warned", row, "When it is spent, work it covers will wait.")
     elif row["warned_at"] is not None and row["spent"] < at * UNWARN_RATIO:
         write(row, warned_at=None)
+
+
+def _tell(event: str, row: Row, body: str) -> None:
+    used = f"{said(row['unit'], row['spent'])} used"
+    outbox.tell(
+        event,
+        severity="error" if event == "budget.stopped" else "warning",
+        title=f"{words(row)[4:5].upper()}{words(row)[5:]}: {used}",
+        body=body,
+        link=f"/budgets/{row['budget_id']}",
+        audience=outbox.ADMINS,
+        subject=("budget", row["budget_id"]),
+        group_key=f"{event}:{row['budget_id']}",
+        data={"budget_id": row["budget_id"], "name": row["name"], "unit": row["unit"]},
+    )
 
 
 def hold(row: Row, now: datetime) -> None:

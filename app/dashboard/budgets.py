@@ -17,8 +17,9 @@ from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking
 from app.dashboard.words import Look
 from app.db import Row, db
-from app.errors import Invalid
+from app.errors import Invalid, NotFound
 from app.jobs import spending
+from app.schedules import queries as schedules
 
 REFRESH_MS = 5_000
 UNIT_WORDS = {"usd": "US dollars", "tokens": "Tokens", "minutes": "Minutes of running", "runs": "Runs"}
@@ -45,26 +46,36 @@ def page() -> str:
 
 def _listing() -> Context:
     demand(asking(), "view_budgets")
-    return {"budgets": [_shown(row) for row in queries.listing()], "poll": every(REFRESH_MS)}
+    return {"budgets": [shown(row) for row in queries.listing()], "poll": every(REFRESH_MS)}
 
 
-def _shown(row: Row) -> Row:
-    shown = queries.public(row)
+def shown(row: Row) -> Row:
+    """A budget with the words and the look that pages show."""
+    told = queries.public(row)
     unit = row["unit"]
-    return shown | {
+    return told | {
         "covers": _covers(row),
         "span": _span(row),
-        "look": LOOKS[shown["state"]],
-        "percent": min(100, int(100 * shown["spent_ratio"])),
+        "look": LOOKS[told["state"]],
+        "percent": min(100, int(100 * told["spent_ratio"])),
         # Not "$0.00": there may be usage without a price, which a budget in dollars cannot see.
-        "spent_words": said(unit, shown["spent"]) if shown["spent"] or unit != "usd" else "nothing priced",
-        "limit_words": said(unit, shown["limit"]),
-        "reserved_words": said(unit, shown["reserved"]) if shown["reserved"] else "",
+        "spent_words": said(unit, told["spent"]) if told["spent"] or unit != "usd" else "nothing priced",
+        "limit_words": said(unit, told["limit"]),
+        "reserved_words": said(unit, told["reserved"]) if told["reserved"] else "",
     }
 
 
 def _covers(row: Row) -> str:
+    if row["scope"] == "schedule":
+        return f"Schedule {_schedule(row['subject'])}"
     return "Everything" if row["scope"] == EVERYTHING else f"{row['scope'].capitalize()} {row['subject']}"
+
+
+def _schedule(schedule_id: str) -> str:
+    try:
+        return str(schedules.get(actions.checked_id(schedule_id))["name"])
+    except NotFound:
+        return f"{schedule_id[-8:]}, which is deleted"
 
 
 def _span(row: Row) -> str:
@@ -178,7 +189,7 @@ def _form(row: Row | None, typed: dict[str, str], wrong: dict[str, str]) -> str:
     teams = registry.teams()
     return render_template(
         "budgets/form.html",
-        budget=_shown(row) if row else None,
+        budget=shown(row) if row else None,
         typed=typed,
         wrong=wrong,
         agents=sorted(teams),

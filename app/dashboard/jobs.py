@@ -52,6 +52,8 @@ class Wanted:
     since: str = ""
     q: str = ""
     tag: str = ""
+    workflow: str = ""
+    """The id of a run; its steps' jobs."""
 
     def query(self) -> dict[str, Any]:
         """Itself as a query string's parts, without what is empty."""
@@ -78,6 +80,7 @@ def _filter(wanted: Wanted) -> queries.Filter:
         priority_rank=int(Priority.named(wanted.priority)) if wanted.priority else None,
         since=clock.now() - SINCE[wanted.since] if wanted.since else None,
         tag=wanted.tag or None,
+        workflow_id=actions.checked_id(wanted.workflow) if wanted.workflow else None,
         text=wanted.q or None,
         in_errors=may(asking(), "view_task_content"),
     )

@@ -228,6 +228,7 @@ def replay(
         _like(old, by, None, old["parameters"] if parameters is None else parameters),
         retry_of_job_id=None,
         replay_of_job_id=old["job_id"],
+        notify=None,
     )
     wish = _within_budget(wish, may_exceed_budget)
     try:
@@ -262,6 +263,8 @@ def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], *
         timeout=other.get("timeout", options.pop("timeout", None)),
         retry_strategy=options.pop("retry_strategy", None),
         run_at=other.get("run_at"),
+        # Whoever asked to hear of the first one wants to hear of this one; nobody else's wishes are taken over.
+        notify=old.get("notify") if by == old["submitted_by"] else None,
         retry_of_job_id=old["job_id"],
         options=options,
     )

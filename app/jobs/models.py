@@ -58,7 +58,9 @@ class Job(Base):
     pinned: Mapped[bool] = mapped_column(
         Boolean, server_default="false"
     )  # to agent_version, whatever is newer
-    budgeted: Mapped[bool] = mapped_column(Boolean, server_default="false")  # a shared budget covered it when claimed
+    budgeted: Mapped[bool] = mapped_column(
+        Boolean, server_default="false"
+    )  # a shared budget covered it when claimed
     schedule_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     workflow_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     step_id: Mapped[str | None] = mapped_column(Text)

@@ -15,6 +15,7 @@ from typing import Any
 import uuid_utils.compat
 
 from app.db import Row, db, storable
+from app.notify import outbox
 from app.providers.breaker import Breaker
 
 # What those are told to wait who find the places taken, or another call finding out how the provider is: nobody
@@ -272,4 +273,20 @@ def _leave(ticket: Ticket, judge: Callable[[Breaker, datetime, bool], Breaker], 
     if used != ticket.tokens and row["tokens_per_minute"] is not None:
         _keep(ticket.provider_id, after, Rooms.of(row, now).taken(0, used - ticket.tokens), now)
     opened = after.state == "open" and (before.state != "open" or after.open_until != before.open_until)
+    if opened:
+        _tell(row, after)
     return Left(state=after.state, opened=opened, open_until=after.open_until, recovered=recovered)
+
+
+def _tell(row: Row, breaker: Breaker) -> None:
+    outbox.tell(
+        "provider.down",
+        severity="error",
+        title=f"{row['title']} is left alone for a while",
+        body=f"{breaker.error_class or 'failures'}: {breaker.last_error}",
+        link="/providers",
+        audience=outbox.ADMINS,
+        subject=("provider", row["provider_id"]),
+        group_key=f"provider.down:{row['provider_id']}",
+        data={"provider_id": row["provider_id"], "open_until": breaker.open_until},
+    )

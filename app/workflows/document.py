@@ -11,13 +11,13 @@ from app.db import Row, db
 from app.errors import NotFound
 from app.jobs.states import Priority
 from app.polling import hints
-from app.workflows import queries
+from app.workflows import queries, rows
 from app.workflows.graph import DONE, Tree
 from app.workflows.rows import Kept
 from app.workflows.values import Outputs
 
 LARGEST_SHOWN = 200_000
-"""Bytes of one step's output, as the database keeps it, that the document shows; the job itself has larger ones."""
+"""Bytes of one step's output that the document shows; the job itself has larger ones."""
 LARGEST_TOGETHER = 2_000_000
 _LIVE = ("running", "awaiting_input")
 
@@ -191,18 +191,30 @@ def _is_done(step: Row) -> bool:
 def _add_outputs(workflow_id: str, steps: list[Row], shown: list[Row]) -> None:
     """Put outputs to the steps, each as far as it is small; `output_bytes` where it is left out."""
     outputs = Outputs(workflow_id, Tree(_kept(step) for step in steps))
-    sizes = {step["step_id"]: step["size"] for step in steps}
-    room, fits = LARGEST_TOGETHER, []
+    over = [step for step in shown if step["status"] not in _LIVE]
+    kept = {step["step_id"]: step["size"] for step in steps}
+    likely = _that_fit(over, outputs, kept)  # they are at least so large
+    exact = kept | rows.sizes(workflow_id, outputs.needed(step["step_id"] for step in likely))
+    fits = _that_fit(over, outputs, exact)
+    outputs.load(step["step_id"] for step in fits)
+    shown_whole = {step["step_id"] for step in fits}
     for step in shown:
-        size = sum(sizes[each] for each in outputs.needed([step["step_id"]]))
-        if step["status"] in _LIVE or size > LARGEST_SHOWN or size > room:
-            step |= {"output": None, "output_bytes": size}
+        if step["step_id"] in shown_whole:
+            step["output"] = outputs[step["step_id"]].output
         else:
+            size = sum(exact[each] for each in outputs.needed([step["step_id"]]))
+            step |= {"output": None, "output_bytes": size}
+
+
+def _that_fit(steps: list[Row], outputs: Outputs, sizes: Mapping[str, int]) -> list[Row]:
+    """The first steps whose outputs are shown, each small and all together not too much."""
+    room, fits = LARGEST_TOGETHER, []
+    for step in steps:
+        size = sum(sizes[each] for each in outputs.needed([step["step_id"]]))
+        if size <= min(LARGEST_SHOWN, room):
             room -= size
             fits.append(step)
-    outputs.load(step["step_id"] for step in fits)
-    for step in fits:
-        step["output"] = outputs[step["step_id"]].output
+    return fits
 
 
 def _kept(step: Row) -> Kept:

@@ -275,8 +275,7 @@ class _Going:
         done = [step for step in tree.inside(None) if step.status == "completed"]
         if not done:
             return None, None
-        size = sum(self.steps[each].size for each in outputs.needed([done[-1].step_id]))
-        if size > LARGEST:
+        if (size := outputs.size([done[-1].step_id])) > LARGEST:
             return None, f"the output of {done[-1].step_id} is {size:,} bytes; see the step"
         outputs.load([done[-1].step_id])
         return outputs[done[-1].step_id].output, None

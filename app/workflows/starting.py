@@ -23,7 +23,7 @@ from app.workflows.definition import Definition, read
 from app.workflows.graph import Tree
 from app.workflows.intake import Place, RunWish
 from app.workflows.plan import DEFAULT_CASE, Planned
-from app.workflows.references import TooLarge, Values, resolve
+from app.workflows.references import TooLarge, Values, kind, resolve
 from app.workflows.rows import Change, Kept
 from app.workflows.values import Outputs, Sight, item_of
 
@@ -31,6 +31,10 @@ log = logs.get("workflows")
 
 LARGEST_PARAMETERS = 2_000_000
 """Characters of the parameters of one job, or of what a question shows, as JSON."""
+LARGEST_TOGETHER = 20_000_000
+"""Characters of all that starts by one statement; what is more starts by the next."""
+LARGEST_ITEMS = 50_000_000
+"""Characters of the steps that a map makes of its items."""
 MOST_ITEMS = 1000
 """Of one map."""
 MOST_ROWS = 5000
@@ -49,6 +53,8 @@ class Begun:
     """The runs inside, by step; they stand still until somebody advances them."""
     planned: list[Planned] = field(default_factory=list)
     items: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    size: int = 0
+    """Characters of what was resolved for them."""
 
     def write(self, workflow_id: str) -> list[Change]:
         """Submit the jobs, put the questions, write the steps; answers all changes of steps."""
@@ -68,7 +74,7 @@ class Begun:
 
 
 def start(run: Row, tree: Tree, step_ids: Sequence[str]) -> Begun:
-    """Start some ready steps of a locked run; nothing is written but runs inside."""
+    """Start some ready steps of a locked run, at least one; nothing is written but runs inside."""
     around = {root for step_id in step_ids if (root := item_of(tree, step_id))}
     told = rows.definitions(run["workflow_id"], {*step_ids, *around})
     outputs = Outputs(run["workflow_id"], tree)
@@ -83,6 +89,8 @@ def start(run: Row, tree: Tree, step_ids: Sequence[str]) -> Begun:
     outputs.load({name for each in ready for name in each.named})
     for each in ready:
         each.attempt(each.begin)
+        if begun.size > LARGEST_TOGETHER:
+            break
     return begun
 
 
@@ -143,7 +151,9 @@ class _Start:
 
     def _resolved(self, key: str, otherwise: Any) -> Any:
         found = resolve(self.definition.get(key, otherwise), self.values)
-        if len(dumps(found)) > LARGEST_PARAMETERS:
+        size = len(dumps(found))
+        self.begun.size += size
+        if size > LARGEST_PARAMETERS:
             raise TooLarge(
                 f"its {key} are longer than {LARGEST_PARAMETERS:,} characters with what they stand for"
             )
@@ -221,9 +231,12 @@ class _Start:
     def _map(self) -> None:
         items = resolve(self.definition["over"], self.values)
         if not isinstance(items, list):
-            raise Invalid(f"`over` must be a list; it is {type(items).__name__}")
+            raise Invalid(f"`over` must be a list; it is {kind(items)}")
         if len(items) > MOST_ITEMS:
             raise Invalid(f"the list has {len(items):,} items; a map takes at most {MOST_ITEMS:,}")
+        if (size := len(dumps(self.definition["step"])) * len(items)) > LARGEST_ITEMS:
+            raise Invalid(f"its step, once for each item, is {size:,} characters; at most {LARGEST_ITEMS:,}")
+        self.begun.size += size + len(dumps(items))
         made = self._items(len(items))
         if len(self.tree.by_id) + len(self.begun.planned) + len(made) > MOST_ROWS:
             raise Invalid(f"with its items the run would have more than {MOST_ROWS:,} steps")

@@ -12,7 +12,9 @@ from app.workflows.references import JSON, Path, StepValue, TooLarge, Values, na
 from app.workflows.rows import Kept
 
 LARGEST = 16_000_000
-"""Bytes of outputs, as the database keeps them, that one step may refer to together."""
+"""Bytes of outputs that one step may refer to together."""
+DENSEST = 300
+"""So many bytes of text the database may keep in one byte, at the very most."""
 # Which keys of each kind of step have placeholders.
 OPEN_KEYS = {
     "agent": ("parameters",),
@@ -41,6 +43,7 @@ class Outputs(Mapping[str, StepValue]):
         self._workflow_id = workflow_id
         self.tree = tree
         self._loaded: dict[str, JSON] = {}
+        self._sizes: dict[str, int] = {}
         self._wanted: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
@@ -73,9 +76,18 @@ class Outputs(Mapping[str, StepValue]):
 
     def demand_room(self, step_ids: Iterable[str]) -> None:
         """Raise TooLarge if the outputs of some steps together are more than one step may refer to."""
-        size = sum(self._kept(each).size for each in self.needed(step_ids))
-        if size > LARGEST:
+        if (size := self.size(step_ids)) > LARGEST:
             raise TooLarge(f"the outputs it refers to are {size:,} bytes together; at most {LARGEST:,}")
+
+    def size(self, step_ids: Iterable[str]) -> int:
+        """How large the outputs of some steps are together; exact only where they may be more than LARGEST."""
+        needed = self.needed(step_ids)
+        kept = sum(self._kept(each).size for each in needed)
+        if kept > LARGEST or kept * DENSEST <= LARGEST:
+            return kept
+        if missing := needed - self._sizes.keys():
+            self._sizes |= rows.sizes(self._workflow_id, missing)
+        return sum(self._sizes.get(each, 0) for each in needed)
 
     def load(self, step_ids: Iterable[str]) -> None:
         """Read what is needed for the outputs of some steps, by one statement."""

@@ -172,7 +172,7 @@
     for (const group of $$("[data-filter-group]")) group.hidden = !$$(box.dataset.filter, group).some(item => !item.hidden);
   });
   // -- keys: never inside a field, never with a modifier; `?` shows them
-  const places = { n: "/", j: "/jobs", d: "/dead-letters", a: "/agents", s: "/submit" };
+  const places = { n: "/", j: "/jobs", w: "/workflows", c: "/schedules", i: "/notifications", d: "/dead-letters", a: "/agents", s: "/submit" };
   const rows = () => $$("[data-row]");
   let leader = -Infinity;
   function move(step) {
@@ -216,5 +216,7 @@
   on("click", "[data-open-keys]", () => $("#keys").showModal());
 
   tick(); selection();
+  const menu = $(".side > nav"), here = menu && $("[aria-current]", menu);
+  if (here) menu.scrollLeft = here.offsetLeft - 60;         // a narrow menu scrolls sideways
   for (const log of $$(".log[data-follow]")) toEnd(log);
 })();

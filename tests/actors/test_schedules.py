@@ -19,7 +19,7 @@ from app.agents import registry
 from app.budgets.usage import Usage
 from app.db import db
 from app.jobs import spending
-from app.schedules import queries
+from app.schedules import due, queries
 from app.settings import Settings
 from tests import acting
 from tests.app.schedules.planning import jobs, late, minute_ago, outcomes
@@ -32,8 +32,8 @@ def _made(**wish: Any) -> str:
         return late(minute_ago(0), **wish)
 
 
-def _again(schedule_id: str) -> str:
-    """Let one more of its times come and fire; answers the job's id."""
+def _again(schedule_id: str) -> None:
+    """Let one more of its times come."""
     with db.transaction():
         db.run("DELETE FROM schedule_fires WHERE schedule_id = %(id)s", id=schedule_id)
         db.run(
@@ -57,7 +57,7 @@ def _last_job(schedule_id: str) -> str:
 def test_a_tick_fires_what_is_due_in_as_many_transactions_as_it_takes(
     settings: Settings, bells: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeps.due, "MOST_FIRES", 5)
+    monkeypatch.setattr(due, "MOST_FIRES", 5)
     ids = [_made() for _ in range(12)]
     bells.clear()
     sweeps.fire_schedules(settings)

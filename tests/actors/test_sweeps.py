@@ -13,6 +13,7 @@ from actors.post import Post
 from app.db import AWAY, db
 from app.jobs import lifecycle
 from app.settings import Settings
+from app.workers import fleet
 from tests import acting
 
 
@@ -116,3 +117,29 @@ def test_the_scheduler_ticks_what_there_is_to_sweep(
 
 def _noting(done: list[str], name: str) -> Callable[[Any], None]:
     return lambda _settings: done.append(name)
+
+
+def test_that_the_last_worker_is_gone_is_told_once_a_lease_later(
+    settings: Settings, quick: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> int:
+        with db.quick():
+            return int(db.value("SELECT count(*) FROM notifications WHERE event = 'worker.all_gone'"))
+
+    clock = [1000.0]
+    monkeypatch.setattr(sweeps.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sweeps, "_fleet_seen_at", None)
+    sweeps.mind_fleet(settings)  # none was ever seen
+    with db.quick():
+        fleet.register("w1", hostname="h", process_id=1, pools=("general",), threads=1, release="1")
+    sweeps.mind_fleet(settings)
+    with db.quick():
+        fleet.leave("w1")
+    sweeps.mind_fleet(settings)
+    clock[0] += settings.lease_seconds - 1
+    sweeps.mind_fleet(settings)
+    assert told() == 0
+    clock[0] += 2
+    sweeps.mind_fleet(settings)
+    sweeps.mind_fleet(settings)
+    assert told() == 1

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response
 from app import clock
 from tests.browser.conftest import SIZE
 from tests.browser.stack import Stack
+from tests.waiting import until
 
-# "{done}", "{failed}" and "{letter}" stand for the ids of jobs in that state.
+# "{done}", "{failed}" and "{letter}" stand for the ids of jobs in that state; others for what they are called.
 PAGES = (
     "/",
     "/jobs",
@@ -38,13 +39,53 @@ PAGES = (
     "/costs",
     "/budgets",
     "/budgets/new",
+    "/schedules",
+    "/schedules/new",
+    "/schedules/new?target=agent:test-flaky&repeat=weekly&weekdays=1",
+    "/schedules/{schedule}",
+    "/schedules/{schedule}/edit",
+    "/approvals",
+    "/approvals/{approval}",
+    "/notifications",
+    "/deliveries",
+    "/deliveries/{delivery}",
+    "/notify",
     "/submit",
     "/submit/test-flaky",
     "/submit/code-reviewer?example=1",
+    "/workflows",
+    "/workflows?q=nothing+is+called+this",
+    "/workflows/{run}",
+    "/workflows/{run}/steps/say",
+    "/workflows/{run}/steps/release",
+    "/workflows/new",
+    "/workflows/new?template=user-story-batch",
+    "/workflows/analytics",
+    "/workflow-templates",
+    "/workflow-templates/marketing-campaign",
+    "/workflow-templates/marketing-campaign/versions/1",
     "/nowhere",
 )
+ASKING = {
+    "name": "Said <b>twice</b>",
+    "steps": [
+        {
+            "type": "parallel",
+            "step_id": "both",
+            "depends_on": [],
+            "tasks": [{"step_id": "say", "agent_id": "test-noop"}],
+        },
+        {
+            "type": "approval",
+            "step_id": "release",
+            "question": "Well said?",
+            "form": {"properties": {"why": {}}},
+            "depends_on": [],
+        },
+    ],
+}
 FIRST_VISIT_BYTES, FIRST_VISIT_REQUESTS = 35_000, 6
-LIST_BYTES, REPEAT_BYTES, MOST_NODES = 6_400, 7_000, 1_500
+LIST_BYTES, REPEAT_BYTES, MOST_NODES = 6_600, 7_200, 1_500
 
 # What went over the wire, headers included; nothing for what the browser had kept.
 _TRANSFERRED = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
@@ -64,9 +105,63 @@ def places(running: Stack) -> dict[str, str]:
     waiting = running.submit("test-noop", run_at=in_a_day)
     assert running.settled(done) == "completed"
     assert running.settled(failed) == "failed"
+    run = running.call("POST", "/api/v1/workflows", ASKING)["workflow_id"]
     letters = running.call("GET", "/api/v1/dlq/tasks?limit=100")["tasks"]
     letter = next(entry["dlq_id"] for entry in letters if entry["task_id"] == failed)
-    return {"done": done, "failed": failed, "waiting": waiting, "letter": letter}
+    return {
+        "done": done,
+        "failed": failed,
+        "waiting": waiting,
+        "letter": letter,
+        "run": run,
+        "schedule": _schedule(running),
+        "approval": _question(running),
+        "delivery": _delivery(running),
+    }
+
+
+def _schedule(running: Stack) -> str:
+    """A schedule that has run twice."""
+    wish = {
+        "name": "Say <b>it</b> each week",
+        "agent_id": "test-echo",
+        "parameters": {"text": "hello"},
+        "cron_expression": "0 9 * * mon",
+        "timezone": "Europe/Berlin",
+    }
+    schedule_id = running.call("POST", "/api/v1/schedules/recurring", wish)["schedule_id"]
+    for _ in range(2):
+        running.call("POST", f"/api/v1/schedules/{schedule_id}/run")
+    return str(schedule_id)
+
+
+def _question(running: Stack) -> str:
+    """A question with a form, which a workflow asks."""
+    form = {"type": "object", "required": ["subject"], "properties": {"subject": {"type": "string"}}}
+    ask = {
+        "step_id": "ask",
+        "type": "approval",
+        "question": "Send <i>it</i>?",
+        "shown": {"text": "Dear <b>all</b>", "lists": ["a", "b"], "deep": {"x": 1}},
+        "form": form,
+        "deadline_minutes": 60,
+    }
+    steps = [ask, {"step_id": "send", "agent_id": "test-noop"}]
+    asked = running.call("POST", "/api/v1/workflows", {"name": "Newsletter", "steps": steps})
+    found = running.call("GET", "/api/v1/approvals?limit=100")["approvals"]
+    return str(next(a["approval_id"] for a in found if a["workflow_id"] == asked["workflow_id"]))
+
+
+def _delivery(running: Stack) -> str:
+    """A mail that could not be sent, because no mail server is configured."""
+    job_id = running.submit("test-noop", notify_on_completion=True, notification_email="ada@example.org")
+    running.settled(job_id)
+
+    def found() -> str:
+        all_of_them = running.call("GET", "/api/v1/deliveries?limit=100")["deliveries"]
+        return next((d["delivery_id"] for d in all_of_them if d["target"] == "ada@example.org"), "")
+
+    return until(found, 20)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -21,7 +21,16 @@ def jobs(running: Stack) -> list[str]:
 
 @pytest.mark.parametrize(
     ("keys", "path"),
-    [("gn", "/"), ("gj", "/jobs"), ("gd", "/dead-letters"), ("ga", "/agents"), ("gs", "/submit")],
+    [
+        ("gn", "/"),
+        ("gj", "/jobs"),
+        ("gw", "/workflows"),
+        ("gc", "/schedules"),
+        ("gi", "/notifications"),
+        ("gd", "/dead-letters"),
+        ("ga", "/agents"),
+        ("gs", "/submit"),
+    ],
 )
 def test_two_keys_lead_to_each_place(page: Page, keys: str, path: str) -> None:
     page.goto("/agents" if path != "/agents" else "/")
@@ -96,3 +105,14 @@ def test_the_whole_page_can_be_reached_by_tabbing(page: Page) -> None:
     page.keyboard.press("Tab")
 
     assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+@pytest.mark.parametrize("path", ["/", "/approvals", "/budgets"])
+def test_a_narrow_menu_shows_where_one_is_and_can_be_tabbed_through(page: Page, path: str) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(path)
+
+    expect(page.locator(".side [aria-current]")).to_be_in_viewport(ratio=0.99)
+    last = page.locator(".side > nav a").last
+    last.focus()
+    expect(last).to_be_in_viewport(ratio=0.99)

@@ -171,6 +171,13 @@ class TestWarningAndStopping:
         assert queries.state(of(made["budget_id"])) == "stopped"
         assert set(_holds()) == {"writer", "editor"}
         assert _holds()["editor"] == 'the budget "Press" of $1.00 a month is spent ($1.00 used)'
+        settle(who, part("0.20"))
+        told = db.rows("SELECT event, audience, title, count FROM notifications ORDER BY notification_id")
+        assert [(n["event"], n["audience"], n["count"]) for n in told] == [
+            ("budget.warned", "admins", 1),
+            ("budget.stopped", "admins", 1),
+        ]
+        assert told[0]["title"] == 'Budget "Press" of $1.00 a month: $0.80 used'
 
     def test_held_agents_jobs_are_not_even_claimed(self) -> None:
         made = budget(scope="agent", subject="test-noop")

@@ -61,7 +61,7 @@ def test_holds_say_by_what_and_until_when(admin: Visitor) -> None:
 
     said = _rows(admin.soup("/ui/agents/spender/limits"))["Held"]
 
-    assert "Budget the team's 5 $ are spent until" in said
+    assert "Budget the team's 5 $ are spent goes on" in said
     assert "Provider anthropic rests until somebody lifts it" in said
 
 

@@ -328,6 +328,10 @@ def test_a_failed_probe_doubles_the_pause(provider: Make) -> None:
     assert left.opened
     assert 58 < wait(outside()) <= 60
     assert row()["trips"] == 2
+    with db.quick():
+        (told,) = db.rows("SELECT event, audience, count, body FROM notifications")
+    assert (told["event"], told["audience"], told["count"]) == ("provider.down", "admins", 2)
+    assert told["body"].startswith("auth: ")
 
 
 def test_calls_under_way_when_it_opened_neither_close_nor_double(provider: Make) -> None:
