@@ -74,7 +74,9 @@ def _fired(fire: Callable[[], due.Fired]) -> due.Fired:
         # Schedules that a frozen process has in hand must not wait until it wakes.
         db.run("SET LOCAL idle_in_transaction_session_timeout = '10s'")
         done = fire()
-        news.of_schedules(done.news)
+    if done.news:
+        with db.transaction():  # of its own: what fired must not wait for words
+            news.of_schedules(done.news)
     for told in done.news:
         about = {"schedule_id": told.schedule_id, "slot": str(told.slot_at), "reason": told.reason}
         log.warning("schedule.did_not_run", outcome=told.outcome, **about)

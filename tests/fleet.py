@@ -229,6 +229,10 @@ class Fleet:
         """How many jobs have ended."""
         return self.count("completed", "failed", "cancelled")
 
+    def to_follow_up(self) -> int:
+        """How many jobs and runs have ended and still have to be followed up."""
+        return int(self.value("SELECT count(*) FROM followups"))
+
     def outcomes(self) -> dict[str, int]:
         """How many attempts ended how."""
         statement = "SELECT coalesce(outcome, 'open') AS outcome, count(*) AS n FROM job_attempts GROUP BY 1"

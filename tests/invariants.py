@@ -1,4 +1,4 @@
-"""What must be true of the jobs whatever happened, as named SQL queries that must answer no rows.
+"""What must be true whatever happened, of jobs, runs, schedules and news, as named SQL queries that must answer no rows.
 
     broken(read)                       at any moment, also in the middle of the chaos
     broken(read, at_rest=True, ...)    once nothing is left to do, with the ids that clients were promised
@@ -18,8 +18,11 @@ Read = Callable[[str, Mapping[str, object]], list[Any]]
 
 _MOVES = ", ".join(f"('{source}','{target}')" for source, targets in MOVES.items() for target in targets)
 _FINAL = "('completed','failed','cancelled')"
+_STEP_IS_OVER = "('completed','skipped','failed','cancelled')"
+# What is written down of it in the transaction that ends it, and gone when everybody knows.
+_TO_FOLLOW = "(SELECT 1 FROM followups f WHERE f.subject_type = '{0}' AND f.subject_id = {1})"
 
-ALWAYS: dict[str, str] = {
+_OF_JOBS: dict[str, str] = {
     "settled at most once": f"""
         SELECT job_id FROM job_history WHERE to_status IN {_FINAL} GROUP BY job_id HAVING count(*) > 1""",
     "nothing happens after the end": f"""
@@ -99,6 +102,105 @@ ALWAYS: dict[str, str] = {
         SELECT correlation_id FROM jobs WHERE correlation_id IS NOT NULL GROUP BY correlation_id HAVING count(*) > 1""",
 }
 
+_OF_RUNS: dict[str, str] = {
+    "a step has one job in each round": f"""
+        SELECT j.workflow_id, j.step_id, count(*) FROM jobs j JOIN workflows w USING (workflow_id)
+        LEFT JOIN workflow_steps s ON s.workflow_id = j.workflow_id AND s.step_id = j.step_id
+        GROUP BY j.workflow_id, j.step_id, w.round, s.round
+        -- A map makes the steps of its items anew in the second round.
+        HAVING count(*) > CASE WHEN strpos(j.step_id, '[') > 0 THEN w.round ELSE s.round END
+            OR count(*) FILTER (WHERE j.status NOT IN {_FINAL}) > 1""",
+    "an open job of a run is what a running step waits for": f"""
+        SELECT j.job_id, j.workflow_id, j.step_id FROM jobs j LEFT JOIN workflow_steps s
+        ON s.workflow_id = j.workflow_id AND s.step_id = j.step_id AND s.job_id = j.job_id AND s.status = 'running'
+        WHERE j.workflow_id IS NOT NULL AND j.status NOT IN {_FINAL} AND s.step_id IS NULL""",
+    "a step under way has what it waits for": """
+        SELECT workflow_id, step_id, kind, status FROM workflow_steps
+        WHERE (status = 'running' AND kind = 'agent' AND job_id IS NULL)
+           OR (status = 'running' AND kind = 'workflow' AND child_workflow_id IS NULL)
+           OR (status = 'awaiting_input' AND approval_id IS NULL)""",
+    "a finished run has no open step": f"""
+        SELECT s.workflow_id, s.step_id, s.status FROM workflow_steps s JOIN workflows w USING (workflow_id)
+        WHERE w.finished_at IS NOT NULL AND s.status NOT IN {_STEP_IS_OVER}""",
+    "a finished run has no open job": f"""
+        SELECT j.workflow_id, j.job_id, j.status FROM jobs j JOIN workflows w USING (workflow_id)
+        WHERE w.finished_at IS NOT NULL AND j.status NOT IN {_FINAL}""",
+    "a finished run has no open question": """
+        SELECT a.workflow_id, a.approval_id FROM approvals a JOIN workflows w USING (workflow_id)
+        WHERE w.finished_at IS NOT NULL AND a.status = 'open'""",
+    "a finished run has no open run inside": """
+        SELECT w.workflow_id, inside.workflow_id FROM workflows w JOIN workflows inside
+        ON inside.parent_workflow_id = w.workflow_id
+        WHERE w.finished_at IS NOT NULL AND inside.finished_at IS NULL""",
+    # Not by jobs.submitted_at: that is when the transaction began, which may have waited for the run's lock.
+    "a step starts when all it waits for is over, and what it is in": """
+        WITH RECURSIVE around AS (
+            SELECT s.workflow_id, s.step_id AS started, h.at, s.step_id, s.parent_step_id, s.depends_on
+            FROM workflow_steps s JOIN job_history h ON h.job_id = s.job_id AND h.from_status IS NULL WHERE NOT s.kept
+            UNION ALL
+            SELECT i.workflow_id, i.started, i.at, s.step_id, s.parent_step_id, s.depends_on
+            FROM around i JOIN workflow_steps s ON s.workflow_id = i.workflow_id AND s.step_id = i.parent_step_id)
+        SELECT i.workflow_id, i.started, d.step_id, d.status FROM around i JOIN workflow_steps d
+        ON d.workflow_id = i.workflow_id AND d.step_id = ANY (i.depends_on)
+        WHERE d.finished_at IS NULL OR d.finished_at > i.at
+           OR NOT (d.status IN ('completed','skipped')
+                   OR coalesce((d.definition ->> 'continue_on_failure')::boolean, false))""",
+    "a step ends as its job did": f"""
+        SELECT s.workflow_id, s.step_id, s.status, j.status FROM workflow_steps s JOIN jobs j USING (job_id)
+        WHERE NOT s.kept AND s.status <> j.status
+          AND (s.status IN {_STEP_IS_OVER}
+               OR (j.status IN {_FINAL} AND NOT EXISTS {_TO_FOLLOW.format("job", "j.job_id")}))""",
+    "a step has the result of its job": """
+        SELECT s.workflow_id, s.step_id FROM workflow_steps s JOIN jobs j USING (job_id)
+        WHERE s.status = 'completed' AND s.output IS DISTINCT FROM j.result""",
+    "a map has no more items under way than it may": """
+        SELECT m.workflow_id, m.step_id, count(*) FROM workflow_steps m JOIN workflow_steps i
+        ON i.workflow_id = m.workflow_id AND i.parent_step_id = m.step_id AND i.status IN ('running','awaiting_input')
+        WHERE m.kind = 'map'
+        GROUP BY m.workflow_id, m.step_id, m.definition
+        HAVING count(*) > (m.definition ->> 'max_parallel')::integer""",
+    "a run is told of once at most, as it ended, and not of those inside": """
+        SELECT w.workflow_id, count(*), max(n.event) FROM workflows w JOIN notifications n
+        ON n.subject_type = 'workflow' AND n.subject_id = w.workflow_id::text AND n.event LIKE 'workflow.%%'
+        GROUP BY w.workflow_id
+        HAVING count(*) + max(n.count) > 2 OR max(n.event) <> 'workflow.' || w.status
+            OR w.finished_at IS NULL OR w.parent_workflow_id IS NOT NULL""",
+    "a time of a schedule fires once": """
+        SELECT o.schedule_id, o.id, count(f.slot_at) FROM (
+            SELECT schedule_id, job_id AS id FROM jobs WHERE workflow_id IS NULL
+            UNION ALL
+            SELECT schedule_id, workflow_id FROM workflows
+            WHERE parent_workflow_id IS NULL AND retry_of_workflow_id IS NULL) AS o
+        JOIN schedules USING (schedule_id)
+        LEFT JOIN schedule_fires f ON f.schedule_id = o.schedule_id AND coalesce(f.job_id, f.workflow_id) = o.id
+        GROUP BY o.schedule_id, o.id HAVING count(f.slot_at) <> 1""",
+    "a time that fired has one job or run": """
+        SELECT schedule_id, slot_at, outcome FROM schedule_fires
+        WHERE (outcome = 'fired') <> (num_nonnulls(job_id, workflow_id) = 1)""",
+}
+
+_OF_NEWS: dict[str, str] = {
+    "what was delivered was accepted": """
+        SELECT d.delivery_id, d.channel FROM deliveries d WHERE d.status = 'delivered' AND NOT EXISTS (
+            SELECT 1 FROM delivery_attempts a
+            WHERE a.delivery_id = d.delivery_id AND a.duration_ms IS NOT NULL AND a.error IS NULL
+              AND (d.channel <> 'webhook' OR a.status_code BETWEEN 200 AND 299))""",
+    "tries of a delivery are numbered 1 to the last, one at a time": """
+        SELECT d.delivery_id, d.attempts FROM deliveries d LEFT JOIN delivery_attempts a USING (delivery_id)
+        GROUP BY d.delivery_id
+        HAVING count(a.number) <> d.attempts OR coalesce(max(a.number), 0) <> d.attempts
+            OR count(a.number) FILTER (WHERE a.duration_ms IS NULL) > (d.status = 'pending')::int""",
+    "nobody is called back twice, or before the end": f"""
+        SELECT d.subject_type, d.subject_id, count(DISTINCT d.delivery_id) FROM deliveries d
+        LEFT JOIN jobs j ON j.job_id::text = d.subject_id AND j.status IN {_FINAL}
+        LEFT JOIN workflows w ON w.workflow_id::text = d.subject_id AND w.finished_at IS NOT NULL
+        WHERE d.callback
+        GROUP BY d.subject_type, d.subject_id
+        HAVING count(DISTINCT d.delivery_id) > 1 OR count(j.job_id) + count(w.workflow_id) = 0""",
+}
+
+ALWAYS: dict[str, str] = _OF_JOBS | _OF_RUNS | _OF_NEWS
+
 AT_REST: dict[str, str] = {
     "nothing is stuck": f"SELECT job_id, status, status_reason FROM jobs WHERE status NOT IN {_FINAL}",
     "no slot is held": "SELECT agent_id, slot, job_id FROM agent_slots WHERE job_id IS NOT NULL",
@@ -110,6 +212,18 @@ AT_REST: dict[str, str] = {
         SELECT promised.job_id, count(h.id) FROM unnest(%(promised)s::uuid[]) AS promised(job_id)
         LEFT JOIN job_history h ON h.job_id = promised.job_id AND h.to_status IN {_FINAL}
         GROUP BY promised.job_id HAVING count(h.id) <> 1""",
+    "nothing that ended waits to be followed up": """
+        SELECT subject_type, subject_id, tries FROM followups WHERE at < clock_timestamp() - interval '5 s'""",
+    "no run is stuck": "SELECT workflow_id, status, status_reason FROM workflows WHERE finished_at IS NULL",
+    "a finished run was told of": f"""
+        SELECT w.workflow_id, w.status FROM workflows w LEFT JOIN notifications n
+        ON n.subject_type = 'workflow' AND n.subject_id = w.workflow_id::text
+        WHERE w.finished_at IS NOT NULL AND w.parent_workflow_id IS NULL AND n.notification_id IS NULL
+          AND NOT EXISTS {_TO_FOLLOW.format("workflow", "w.workflow_id")}""",
+    "whoever asked to be called back is": f"""
+        SELECT j.job_id FROM jobs j LEFT JOIN deliveries d ON d.callback AND d.subject_id = j.job_id::text
+        WHERE j.status IN {_FINAL} AND j.workflow_id IS NULL AND j.notify ->> 'callback_url' IS NOT NULL
+          AND d.delivery_id IS NULL AND NOT EXISTS {_TO_FOLLOW.format("job", "j.job_id")}""",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -61,6 +61,8 @@ class Receiver:
 
     url: str = ""
     answer: Answer = field(default_factory=Answer)
+    choose: Callable[[Received], Answer] | None = None
+    """Says what is answered to each, instead of `answer`; called in the thread of its request."""
     secrets: list[str] = field(default_factory=list)
     got: list[Received] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
@@ -94,8 +96,10 @@ class Door(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         receiver, answer = self.receiver, self.receiver.answer
-        verified = receiver.check(headers, body)
-        receiver.got.append(Received(self.path, headers, body, time.time(), verified))
+        received = Received(self.path, headers, body, time.time(), receiver.check(headers, body))
+        receiver.got.append(received)
+        if receiver.choose:
+            answer = receiver.choose(received)
         if answer is HANG:
             self._hold()
         if answer in (HANG, CLOSE):

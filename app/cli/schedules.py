@@ -11,9 +11,9 @@ import click
 
 from app import clock
 from app.cli.agents import database
-from app.cli.configured import settings
-from app.cli.workflows import FILE, PRIORITIES, as_json, on_behalf
-from app.errors import Invalid, NotFound
+from app.cli.speaking import as_json, in_json, record, user_id
+from app.cli.workflows import FILE, PRIORITIES, on_behalf
+from app.errors import Invalid
 
 AHEAD = 5
 LAST = 10
@@ -37,7 +37,7 @@ def show_all(*, status: str | None, agent: str | None, limit: int, wants_json: b
         rows = queries.page(queries.Filter(status=status, agent_id=agent), limit=limit)
         found = [queries.public(row) for row in rows]
     if wants_json:
-        click.echo(_json(found))
+        click.echo(in_json(found))
         return
     for each in found:
         comes = each["next_execution_local"] or "-"
@@ -96,7 +96,7 @@ def add(
         from app.schedules import changes, queries
 
         wish = changes.Wish(
-            submitted_by=_user(email),
+            submitted_by=user_id(email),
             agent_id=agent,
             template_name=template,
             template_version=version,
@@ -111,11 +111,11 @@ def add(
             **rest,
         )
         row = changes.create(wish)
-        _note("schedule.created", row["schedule_id"], by=wish.submitted_by)
+        record("schedule.created", row["schedule_id"], by=wish.submitted_by)
         db.session.commit()
         shown = queries.public(row)
     click.echo(
-        _json(shown) if wants_json else f"{shown['schedule_id']}  {shown['status']}  {shown['description']}"
+        in_json(shown) if wants_json else f"{shown['schedule_id']}  {shown['status']}  {shown['description']}"
     )
 
 
@@ -137,7 +137,7 @@ def show(schedule_id: Any, *, wants_json: bool) -> None:
             "fires": fires,
         }
     if wants_json:
-        click.echo(_json(shown))
+        click.echo(in_json(shown))
         return
     click.echo(f"{shown['name']}: {shown['status']}. {shown['description']}")
     for moment in shown["upcoming"]:
@@ -176,10 +176,10 @@ def run(context: click.Context, schedule_id: Any, *, wants_json: bool) -> None:
         from app.schedules import changes
 
         ran = changes.run_now(str(schedule_id))
-        _note("schedule.run", ran["schedule_id"], by="cli")
+        record("schedule.run", ran["schedule_id"], by="cli")
         db.session.commit()
     said = ran["job_id"] or ran["workflow_id"] or ran["reason"]
-    click.echo(_json(ran) if wants_json else f"{ran['outcome']}  {said}")
+    click.echo(in_json(ran) if wants_json else f"{ran['outcome']}  {said}")
     context.exit(1 if ran["outcome"] == "skipped" else 0)
 
 
@@ -192,10 +192,10 @@ def delete(schedule_id: Any, *, wants_json: bool) -> None:
         from app.schedules import changes
 
         changes.delete(str(schedule_id))
-        _note("schedule.deleted", str(schedule_id), by="cli")
+        record("schedule.deleted", str(schedule_id), by="cli")
         db.session.commit()
     gone = {"schedule_id": str(schedule_id), "status": "cancelled"}
-    click.echo(_json(gone) if wants_json else f"{schedule_id}  removed")
+    click.echo(in_json(gone) if wants_json else f"{schedule_id}  removed")
 
 
 @schedules.command()
@@ -215,7 +215,9 @@ def preview(cron: str, *, timezone: str, count: int, wants_json: bool) -> None:
     times = [{"utc": clock.iso(moment), "local": queries.local(moment, timezone)} for moment in moments]
     if wants_json:
         click.echo(
-            _json({"cron_expression": expression, "timezone": timezone, "description": words, "next": times})
+            in_json(
+                {"cron_expression": expression, "timezone": timezone, "description": words, "next": times}
+            )
         )
         return
     click.echo(words)
@@ -228,26 +230,9 @@ def _switch(schedule_id: str, *, enabled: bool, wants_json: bool) -> None:
         from app.schedules import changes, queries
 
         shown = queries.public(changes.enable(schedule_id, enabled=enabled))
-        _note("schedule.resumed" if enabled else "schedule.paused", schedule_id, by="cli")
+        record("schedule.resumed" if enabled else "schedule.paused", schedule_id, by="cli")
         db.session.commit()
-    click.echo(_json(shown) if wants_json else f"{schedule_id}  {shown['status']}")
-
-
-def _user(email: str | None) -> str:
-    """The id of the user to act for."""
-    from app.accounts import queries
-
-    wanted = email or settings().admin_email
-    found = queries.user_by_email(wanted)
-    if found is None:
-        raise NotFound(f"there is no user {wanted}: say with --as on whose behalf")
-    return str(found["user_id"])
-
-
-def _note(action: str, subject: str, *, by: str) -> None:
-    from app import audit
-
-    audit.record(action, actor=by, subject=subject, details={"via": "cli"})
+    click.echo(in_json(shown) if wants_json else f"{schedule_id}  {shown['status']}")
 
 
 def _moment(text: str, timezone: str) -> datetime:
@@ -289,11 +274,3 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise Invalid(f"{file} must hold names and values")
     return read
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, default=_plain)
-
-
-def _plain(value: Any) -> str:
-    return clock.iso(value) or "" if isinstance(value, datetime) else str(value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from app.cli.agents import database
-from app.cli.configured import settings
+from app.cli.speaking import as_json, in_json, record, user_id
 from app.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-as_json = click.option("--json", "wants_json", is_flag=True, help="Answer everything as JSON.")
 on_behalf = click.option(
     "--as", "email", help="On whose behalf, by e-mail. Left out: the first admin (ADMIN_EMAIL)."
 )
@@ -69,7 +68,7 @@ def run(
     with database() as db:
         from app.workflows import runs, templates
 
-        user = _user(email)
+        user = user_id(email)
         template = None if _is_file(target) else templates.get(target, version)
         wanted = (
             templates.definition(target, template["version"]) if template else _demanded(Path(target), user)
@@ -85,7 +84,7 @@ def run(
             template_version=template["version"] if template else None,
         )
         row = runs.start(wish)
-        _note(
+        record(
             "workflow.submitted",
             str(row["workflow_id"]),
             by=user,
@@ -94,7 +93,7 @@ def run(
         )
         db.session.commit()
     if wants_json:
-        click.echo(_json(row))
+        click.echo(in_json(row))
         return
     click.echo(f"{row['workflow_id']}  {row['status']}  {row['total_steps']} steps  {wanted.name}")
     click.echo(
@@ -123,10 +122,10 @@ def validate(
     not, 2 wrong usage.
     """
     with database():
-        found = _review(file, given, inputs_file, _user(email) if email else None)
+        found = _review(file, given, inputs_file, user_id(email) if email else None)
     if wants_json:
         click.echo(
-            _json(
+            in_json(
                 {
                     "valid": not found.complaints,
                     "problems": [vars(c) for c in found.complaints],
@@ -152,7 +151,7 @@ def show_all(*, status: str | None, template: str | None, limit: int, wants_json
 
         rows = queries.page(status=status, template=template, limit=limit)
     if wants_json:
-        click.echo(_json(rows))
+        click.echo(in_json(rows))
         return
     for row in rows:
         steps = f"{row['completed_steps']}/{row['total_steps']}"
@@ -171,7 +170,7 @@ def show(workflow_id: Any, *, wants_json: bool) -> None:
 
         shown = document.of(str(workflow_id), content=True)
     if wants_json:
-        click.echo(_json(shown))
+        click.echo(in_json(shown))
         return
     click.echo(
         f"{shown['name']}: {shown['status']}, {shown['completed_steps']} of {shown['total_steps']} steps"
@@ -217,11 +216,11 @@ def retry(workflow_id: Any, *, from_step: str | None, email: str | None, wants_j
     with database() as db:
         from app.workflows import runs
 
-        user = _user(email)
+        user = user_id(email)
         row = runs.retry(str(workflow_id), by=user, from_step=from_step)
-        _note("workflow.retried", str(workflow_id), by=user, new_workflow_id=str(row["workflow_id"]))
+        record("workflow.retried", str(workflow_id), by=user, new_workflow_id=str(row["workflow_id"]))
         db.session.commit()
-    click.echo(_json(row) if wants_json else f"{row['workflow_id']}  {row['status']}")
+    click.echo(in_json(row) if wants_json else f"{row['workflow_id']}  {row['status']}")
 
 
 @workflows.group()
@@ -239,7 +238,7 @@ def list_templates(*, q: str | None, wants_json: bool) -> None:
 
         rows = room.page("", is_admin=True, q=q, limit=1000)
     if wants_json:
-        click.echo(_json(rows))
+        click.echo(in_json(rows))
         return
     for row in rows:
         click.echo(f"{row['name']:32} v{row['current_version']:<4} {row['visibility']:8} {row['title']}")
@@ -271,7 +270,7 @@ def save(
     with database() as db:
         from app.workflows import templates as room
 
-        user = _user(email)
+        user = user_id(email)
         found = _review(file, (), None, user)
         if found.complaints:
             for line in _told(file, found):
@@ -279,9 +278,9 @@ def save(
             context.exit(1)
         visibility: Any = None if shared is None else "shared" if shared else "private"
         row = room.save(name, by=user, text=_text(file), title=title, visibility=visibility, note=note)
-        _note("workflow_template.saved", name, by=user, version=row["version"])
+        record("workflow_template.saved", name, by=user, version=row["version"])
         db.session.commit()
-    click.echo(_json(row) if wants_json else f"{name} v{row['version']}, {row['visibility']}")
+    click.echo(in_json(row) if wants_json else f"{name} v{row['version']}, {row['visibility']}")
 
 
 @templates.command(name="show")
@@ -295,7 +294,7 @@ def show_template(name: str, *, version: int | None, wants_json: bool) -> None:
 
         row = room.get(name, version)
     if wants_json:
-        click.echo(_json(row))
+        click.echo(in_json(row))
     else:
         click.echo(row["source"], nl=not row["source"].endswith("\n"))
 
@@ -310,7 +309,7 @@ def versions(name: str, *, wants_json: bool) -> None:
 
         rows = room.versions(name)
     if wants_json:
-        click.echo(_json(rows))
+        click.echo(in_json(rows))
         return
     for row in rows:
         change = "" if row["added"] is None else f"+{row['added']} -{row['removed']}"
@@ -330,11 +329,11 @@ def restore(name: str, version: int, *, email: str | None, wants_json: bool) -> 
     with database() as db:
         from app.workflows import templates as room
 
-        user = _user(email)
+        user = user_id(email)
         row = room.restore(name, version, by=user)
-        _note("workflow_template.restored", name, by=user, restored=version, version=row["version"])
+        record("workflow_template.restored", name, by=user, restored=version, version=row["version"])
         db.session.commit()
-    click.echo(_json(row) if wants_json else f"{name} v{row['version']}, as v{version}")
+    click.echo(in_json(row) if wants_json else f"{name} v{row['version']}, as v{version}")
 
 
 def _steer(verb: str, workflow_id: str, *, wants_json: bool) -> None:
@@ -343,26 +342,9 @@ def _steer(verb: str, workflow_id: str, *, wants_json: bool) -> None:
 
         row = {"cancel": runs.cancel, "pause": runs.pause, "resume": runs.resume}[verb](workflow_id)
         done = {"cancel": "cancelled", "pause": "paused", "resume": "resumed"}[verb]
-        _note(f"workflow.{done}", workflow_id, by="cli")
+        record(f"workflow.{done}", workflow_id, by="cli")
         db.session.commit()
-    click.echo(_json(row) if wants_json else f"{workflow_id}  {row['status']}")
-
-
-def _user(email: str | None) -> str:
-    """The id of the user to act for."""
-    from app.accounts import queries
-
-    wanted = email or settings().admin_email
-    found = queries.user_by_email(wanted)
-    if found is None:
-        raise NotFound(f"there is no user {wanted}: say with --as on whose behalf")
-    return str(found["user_id"])
-
-
-def _note(action: str, subject: str, *, by: str, **details: object) -> None:
-    from app import audit
-
-    audit.record(action, actor=by, subject=subject, details={"via": "cli", **details})
+    click.echo(in_json(row) if wants_json else f"{workflow_id}  {row['status']}")
 
 
 def _is_file(target: str) -> bool:
@@ -454,7 +436,3 @@ def _planned(step: Row) -> str:
 def _step_line(step: Row) -> str:
     why = (step["error"] or {}).get("message") or step["status_reason"] or ""
     return f"  {step['step_id']:24} {step['status']:14} {step['agent_id'] or step['kind']:24} {why}".rstrip()
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, default=str, ensure_ascii=False)

@@ -37,7 +37,7 @@ def make(count: int, *, once: datetime | None) -> None:
         with db.transaction():
             for _ in range(min(100, count - start)):
                 time_ = {"execute_at": once} if once else {"cron_expression": "* * * * *"}
-                changes.create(Wish(agent_id="test-noop", submitted_by="bench", **time_))  # type: ignore[arg-type]
+                changes.create(Wish(agent_id="test-noop", submitted_by="bench", **time_))
     with db.quick():
         db.run("VACUUM ANALYZE schedules")
 

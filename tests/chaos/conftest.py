@@ -72,7 +72,7 @@ class Storm:
     def calm(self, seconds: float = 60) -> None:
         """Stop the load, let everything end, and demand that all invariants hold and nobody was disappointed."""
         self.load.stop()
-        self.fleet.until(lambda: self.fleet.unfinished() == 0, seconds)
+        self.fleet.until(lambda: self.fleet.unfinished() + self.fleet.to_follow_up() == 0, seconds)
         accepted = self.load.accepted
 
         assert self.load.deepest >= 500, f"only {self.load.deepest} jobs were in flight"

@@ -7,6 +7,17 @@ from collections.abc import Callable, Iterator
 import psycopg2
 import pytest
 
+from actors import followups
+from app.db import db
+from app.jobs import lifecycle
+from app.jobs.claims import claim_next
+from app.jobs.intake import Wish
+from app.notify import deliveries
+from app.notify.deliveries import Outcome
+from app.schedules import changes
+from app.workflows import runs
+from app.workflows.definition import read
+from app.workflows.runs import RunWish
 from tests import invariants
 from tests.chaos.conftest import Storm
 from tests.chaos.load import at_the_door, submit, wish
@@ -25,6 +36,7 @@ def test_without_fence_and_lease_the_zombie_is_noticed(fleet: Fleet, storm: Call
     assert fleet.contradictions() or fleet.broken()
 
 
+CALL = {"callback_url": "http://127.0.0.1:9/"}
 FINISHED = "(SELECT job_id FROM jobs WHERE status = 'completed' ORDER BY job_id LIMIT 1)"
 WAITING = (
     "(SELECT job_id FROM jobs WHERE status = 'queued' AND agent_id = 'test-noop' ORDER BY job_id LIMIT 1)"
@@ -33,6 +45,7 @@ RUNNING = (
     "(SELECT job_id FROM jobs WHERE status = 'running' AND agent_id = 'test-limited' ORDER BY job_id LIMIT 1)"
 )
 HISTORY = "INSERT INTO job_history (job_id, from_status, to_status, fence)"
+DONE = "(SELECT workflow_id FROM workflows WHERE finished_at IS NOT NULL)"
 # What each invariant must notice, done by hand with the triggers off.
 DAMAGE: dict[str, str] = {
     "settled at most once": f"{HISTORY} SELECT {FINISHED}, 'completed', 'completed', 1",
@@ -70,6 +83,40 @@ DAMAGE: dict[str, str] = {
     "no lease is left": "SELECT 1",
     "everything accepted is there": f"DELETE FROM jobs WHERE job_id = {WAITING}",
     "everything accepted ended once": "SELECT 1",
+    "a step has one job in each round":
+        f"""UPDATE jobs SET (workflow_id, step_id) = (SELECT workflow_id, step_id FROM workflow_steps
+            WHERE step_id = 'first' AND workflow_id = {DONE}) WHERE job_id = {FINISHED}""",
+    "an open job of a run is what a running step waits for":
+        "UPDATE workflow_steps SET status = 'failed', finished_at = now() WHERE step_id = 'under_way'",
+    "a step under way has what it waits for":
+        "UPDATE workflow_steps SET approval_id = NULL WHERE status = 'awaiting_input'",
+    "a finished run has no open step":
+        f"UPDATE workflow_steps SET status = 'waiting', finished_at = NULL WHERE step_id = 'first' AND workflow_id = {DONE}",
+    "a finished run has no open job": f"UPDATE jobs SET workflow_id = {DONE} WHERE job_id = {WAITING}",
+    "a finished run has no open question": f"UPDATE approvals SET workflow_id = {DONE}",
+    "a finished run has no open run inside":
+        f"UPDATE workflows SET parent_workflow_id = {DONE} WHERE finished_at IS NULL",
+    "a step starts when all it waits for is over, and what it is in":
+        "UPDATE workflow_steps SET finished_at = clock_timestamp() WHERE step_id = 'before'",
+    "a step ends as its job did":
+        f"UPDATE workflow_steps SET status = 'running', finished_at = NULL WHERE step_id = 'first' AND workflow_id = {DONE}",
+    "a step has the result of its job": "UPDATE workflow_steps SET output = '{}' WHERE step_id = 'first'",
+    "a map has no more items under way than it may":
+        "UPDATE workflow_steps SET status = 'running' WHERE parent_step_id = 'each'",
+    "a run is told of once at most, as it ended, and not of those inside":
+        f"""INSERT INTO notifications (notification_id, event, title, audience, subject_type, subject_id)
+            SELECT gen_random_uuid(), 'workflow.completed', '', 'chaos', 'workflow', {DONE}""",
+    "a time of a schedule fires once": "UPDATE schedule_fires SET job_id = gen_random_uuid()",
+    "a time that fired has one job or run": "UPDATE schedule_fires SET job_id = NULL",
+    "what was delivered was accepted": "UPDATE delivery_attempts SET status_code = 500",
+    "tries of a delivery are numbered 1 to the last, one at a time": "UPDATE delivery_attempts SET number = 2",
+    "nobody is called back twice, or before the end": f"UPDATE deliveries SET subject_id = {WAITING}::text",
+    "nothing that ended waits to be followed up":
+        """INSERT INTO followups (subject_type, subject_id, at)
+           VALUES ('job', gen_random_uuid(), now() - interval '1 minute')""",
+    "no run is stuck": "SELECT 1",
+    "a finished run was told of": "DELETE FROM notifications",
+    "whoever asked to be called back is": "DELETE FROM deliveries",
 }  # fmt: skip
 
 
@@ -77,10 +124,6 @@ DAMAGE: dict[str, str] = {
 def healthy(servers: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, list[str]]]:
     """Jobs in each stage of life, made by the product's own verbs, and their ids; tests roll their damage back."""
     import random
-
-    from app.db import db
-    from app.jobs import lifecycle
-    from app.jobs.claims import claim_next
 
     with (
         cloned(servers.postgres.url) as url,
@@ -96,7 +139,51 @@ def healthy(servers: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             with db.quick():
                 claim_next("teeth", ("general",), lease_seconds=600, limit=2)
             ids += submit([wish("noop", chance), wish("noop", chance)])
+            runs_and_news()
         yield fleet, ids
+
+
+def runs_and_news() -> None:
+    """A run that is over and told of, one in the middle of everything, a fired schedule, and a callback that arrived."""
+    echo = {"agent_id": "test-echo"}
+    each = {"step_id": "each", "type": "map", "over": [1, 2], "max_parallel": 1, "depends_on": []}
+    with db.transaction():
+        start({"step_id": "first", **echo})
+        calls = Wish(
+            agent_id="test-echo", parameters={}, submitted_by="chaos", notify=CALL, priority="critical"
+        )
+        submit([calls])
+    work(2)
+    with db.transaction():
+        start(
+            {"step_id": "before", **echo},
+            {"step_id": "under_way", **echo},
+            {"step_id": "ask", "type": "approval", "question": "Well?", "depends_on": []},
+            each | {"step": {"step_id": "item", "agent_id": "test-echo", "priority": "low"}},
+        )
+    work(1)
+    with db.transaction():
+        made = changes.create(
+            changes.Wish(submitted_by="chaos", agent_id="test-echo", cron_expression="0 9 * * 1")
+        )
+        changes.run_now(made["schedule_id"])
+        for taken in deliveries.take(limit=1, lease_seconds=60, per_lane=1, busy={}):
+            deliveries.settle(taken, Outcome(delivered=True, status_code=204, duration_ms=1))
+
+
+def start(*steps: dict[str, object]) -> None:
+    runs.start(
+        RunWish(definition=read({"name": "teeth", "steps": steps}), submitted_by="chaos", priority="critical")
+    )
+
+
+def work(count: int) -> None:
+    """Complete the most urgent jobs, with what follows."""
+    with db.quick():
+        for claim in claim_next("teeth", ("general",), lease_seconds=600, limit=count):
+            lifecycle.complete(claim, {"ok": True})
+    while followups.attend():
+        pass
 
 
 def test_healthy_jobs_break_no_invariant(healthy: tuple[Fleet, list[str]]) -> None:
@@ -110,7 +197,8 @@ def test_each_invariant_notices_what_it_is_for(name: str, healthy: tuple[Fleet, 
     fleet, ids = healthy
     connection = psycopg2.connect(libpq(fleet.database_url))
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE jobs DISABLE TRIGGER USER")
+        for table in ("jobs", "workflows"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for constraint in ("running_is_leased", "final_is_finished"):
             cursor.execute(f"ALTER TABLE jobs DROP CONSTRAINT ck_jobs_{constraint}")
         cursor.execute(DAMAGE[name])

@@ -96,6 +96,7 @@ def test_a_schedule_starts_a_workflow(desk: Office) -> None:
     run = until(lambda: desk.admin.get(address).get("last_workflow_id"), 20, 0.1)
     assert run is not None
     assert desk.ends(run)["name"] == "by itself"
+    assert desk.admin.get("/api/v1/jobs", schedule_id=made["schedule_id"])["total"] == 1
 
 
 def test_a_finished_job_calls_back_with_its_status_document(desk: Office, listener: Receiver) -> None:
