@@ -33,6 +33,8 @@ LEASE_SECONDS = 90.0
 THREADS = 12
 # To one host, one chat, or the mail server at once: one that does not answer leaves room for the others.
 PER_LANE = 3
+# Of what one person owns at once, to however many hosts: the other half is always there for everybody else.
+PER_OWNER = THREADS // 2
 LAST_WORD_SECONDS = 2.0
 SETTLE_TRIES = 5
 
@@ -52,7 +54,7 @@ class Courier:
         self._hurry = threading.Event()
         self._loop_thread = threading.Thread(target=self._loop, name="courier", daemon=True)
         self._lock = threading.Lock()
-        self._in_hand: dict[threading.Thread, str] = {}
+        self._in_hand: dict[threading.Thread, Row] = {}
 
     def start(self) -> None:
         """Begin looking, and be woken by this process' own commits."""
@@ -72,12 +74,18 @@ class Courier:
         """One look, stepped by tests: takes what is due as far as there are hands; answers how much that was."""
         with self._lock:
             room = self.threads - len(self._in_hand)
-            busy = Counter(self._in_hand.values())
+            busy = Counter(each["lane"] for each in self._in_hand.values())
+            owners = Counter(each["owner"] for each in self._in_hand.values() if each["owner"])
         if room <= 0:
             return 0
         with db.quick():
             taken = deliveries.take(
-                limit=room, lease_seconds=self.lease_seconds, per_lane=PER_LANE, busy=busy
+                limit=room,
+                lease_seconds=self.lease_seconds,
+                per_lane=PER_LANE,
+                busy=busy,
+                per_owner=PER_OWNER,
+                owners=owners,
             )
         for delivery in taken:
             self._hand_out(delivery)
@@ -99,7 +107,7 @@ class Courier:
         """In daemon threads, one for each: a mail server cannot be interrupted, and must not hold up an exit."""
         thread = threading.Thread(target=self._carry, args=(delivery,), name="delivery", daemon=True)
         with self._lock:
-            self._in_hand[thread] = delivery["lane"]
+            self._in_hand[thread] = delivery
         thread.start()
 
     def _carry(self, delivery: Row) -> None:

@@ -21,6 +21,8 @@ from app.workflows import queries as workflows
 
 ADMINS = "admins"
 LONGEST = 500
+# A schedule that cannot run fails at each of its times, perhaps every minute; so often somebody hears of it.
+SCHEDULES_EVERY_MINUTES = 24 * 60
 ENDED = {"completed": "completed", "failed": "failed", "cancelled": "was cancelled"}
 SEVERITY = {"completed": "success", "failed": "error", "cancelled": "warning"}
 
@@ -143,7 +145,8 @@ def of_schedules(told: list[due.News]) -> None:
             audience=one.submitted_by,
             owner=one.submitted_by,
             subject=("schedule", one.schedule_id),
-            group_key=f"schedule.{one.outcome}:{one.schedule_id}",
+            group_key=f"schedule.{one.outcome}:{one.schedule_id}:{one.reason[:100] if failed and one.reason else ''}",
+            group_minutes=SCHEDULES_EVERY_MINUTES,
             agent_id=one.agent_id,
             data={"schedule_id": one.schedule_id, "slot_at": one.slot_at, "reason": one.reason},
         )

@@ -60,6 +60,14 @@ def one_line(text: str, what: str) -> str:
     return text
 
 
+def literal(text: str) -> str:
+    """The text without the beginnings of encoded words: `=?utf-8?q?=0ABcc:_…?=` is a line break to whoever decodes it.
+
+    The email package decodes what it is given as a header, and writes the line break down as one (Python 3.11).
+    """
+    return text.replace("=?", "=\u200b?")
+
+
 def mail_address(name: str, address: str, text: str, what: str) -> Address:
     """One address as email.utils reads it out of `text`; raises ValueError that says what is wrong with it."""
     from email.headerregistry import Address
@@ -69,11 +77,12 @@ def mail_address(name: str, address: str, text: str, what: str) -> Address:
         not user
         or not _DOMAIN.fullmatch(domain)
         or len(address) > 254
+        or "=?" in user
         or any(c in user for c in ' "()<>[]:;,\\')
     ):
         raise ValueError(f"`{text[:100]}` in {what} is no mail address; write name@example.com")
     try:
         domain = domain.encode("idna").decode() if not domain.isascii() else domain
-        return Address(display_name=name, username=user, domain=domain)
+        return Address(display_name=literal(name), username=user, domain=domain)
     except (ValueError, UnicodeError) as error:
         raise ValueError(f"`{text[:100]}` in {what} is no mail address: {error}") from error

@@ -167,7 +167,8 @@ class Settings(BaseSettings):
         (), description="Folders of agent definitions read at start, separated by `:`."
     )
     http_allow_private: bool = Field(
-        False, description="Let HTTP agents call private addresses. Only for development and tests."
+        False,
+        description="Let HTTP agents and webhooks call private addresses. Only for development and tests.",
     )
     job_memory_mb: int = Field(2048, ge=64, description="Memory an agent's process tree may use.")
 

@@ -19,7 +19,7 @@ import nh3
 from markdown_it import MarkdownIt
 
 from app import clock
-from app.addresses import mail_address, one_line
+from app.addresses import literal, mail_address, one_line
 from app.errors import PermanentError, TemporaryError
 
 SETTINGS = ("SMTP_HOST", "SMTP_PORT", "SMTP_USER", "SMTP_PASSWORD", "SMTP_FROM", "SMTP_SECURITY")
@@ -77,7 +77,7 @@ class Letter:
         ):
             if addresses:
                 message[header] = addresses
-        message["Subject"] = self.subject
+        message["Subject"] = literal(self.subject)
         message["Date"] = format_datetime(clock.now())
         message["Message-ID"] = self.message_id
         message["Auto-Submitted"] = "auto-generated"
@@ -88,7 +88,8 @@ class Letter:
             message.add_alternative(as_html(self.body), subtype="html")
         for attachment in self.attachments:
             main, _, sub = attachment.media_type.partition("/")
-            message.add_attachment(attachment.content, maintype=main, subtype=sub, filename=attachment.name)
+            name = literal(attachment.name)
+            message.add_attachment(attachment.content, maintype=main, subtype=sub, filename=name)
         return message
 
     @property

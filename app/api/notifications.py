@@ -37,7 +37,7 @@ class NotificationsOut(BaseModel):
     """A page of the inbox, newest first."""
 
     notifications: list[NotificationOut]
-    unread: int = Field(description=f"In the whole inbox; counted up to {inbox.MOST_COUNTED:,}.")
+    unread: int = Field(description=f"Among the newest {inbox.MOST_COUNTED:,}.")
     next_before: str | None = Field(description="Send it as `before` for the next page.")
 
 

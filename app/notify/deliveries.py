@@ -70,11 +70,20 @@ def add(drafts: list[Row], notification_id: str | None = None) -> None:
     db.after_commit(setup.wake)
 
 
-def take(*, limit: int, lease_seconds: float, per_lane: int, busy: Mapping[str, int]) -> list[Row]:
+def take(
+    *,
+    limit: int,
+    lease_seconds: float,
+    per_lane: int,
+    busy: Mapping[str, int],
+    per_owner: int | None = None,
+    owners: Mapping[str, int] | None = None,
+) -> list[Row]:
     """Up to `limit` due deliveries under a lease, what was never tried first; one statement, for `db.quick()`.
 
     No more than `per_lane` of one lane at once, with those in `busy` (lane → how many): whoever does not answer
-    holds up nobody else, however much waits for them.
+    holds up nobody else, however much waits for them. So it is with what one person owns, however many hosts they
+    name: no more than `per_owner` (None: any number), with those in `owners`.
     """
     return db.rows(
         """WITH RECURSIVE hop AS (
@@ -85,14 +94,20 @@ def take(*, limit: int, lease_seconds: float, per_lane: int, busy: Mapping[str, 
                SELECT (SELECT d.lane FROM deliveries d WHERE d.status = 'pending' AND d.lane > hop.lane
                        ORDER BY d.lane LIMIT 1)
                FROM hop WHERE hop.lane IS NOT NULL
-           ), due AS (
-               SELECT f.delivery_id FROM hop CROSS JOIN LATERAL (
-                   SELECT d.delivery_id, d.retries, d.next_at FROM deliveries d
+           ), open AS (
+               SELECT f.*, row_number() OVER (PARTITION BY f.owner ORDER BY f.retries > 0, f.next_at) AS place
+               FROM hop CROSS JOIN LATERAL (
+                   SELECT d.delivery_id, d.owner, d.retries, d.next_at FROM deliveries d
                    WHERE d.status = 'pending' AND d.lane = hop.lane AND d.next_at <= now()
+                     AND coalesce((%(owners)s::jsonb ->> d.owner)::integer < %(per_owner)s, true)
                    ORDER BY d.next_at
                    LIMIT greatest(0, %(per_lane)s - coalesce((%(busy)s::jsonb ->> hop.lane)::integer, 0))
                    FOR UPDATE SKIP LOCKED) f
-               ORDER BY f.retries > 0, f.next_at LIMIT %(limit)s
+           ), due AS (
+               SELECT delivery_id FROM open
+               WHERE owner IS NULL
+                  OR coalesce(place + coalesce((%(owners)s::jsonb ->> owner)::integer, 0) <= %(per_owner)s, true)
+               ORDER BY retries > 0, next_at LIMIT %(limit)s
            ), taken AS (
                UPDATE deliveries d SET lease_id = gen_random_uuid(), attempts = d.attempts + 1,
                    lease_until = now() + %(lease)s * interval '1 s', next_at = now() + %(lease)s * interval '1 s'
@@ -112,6 +127,8 @@ def take(*, limit: int, lease_seconds: float, per_lane: int, busy: Mapping[str, 
         lease=lease_seconds,
         per_lane=per_lane,
         busy=as_json(busy),
+        per_owner=per_owner,
+        owners=as_json(owners or {}),
     )
 
 

@@ -12,7 +12,7 @@ class Event:
     name: str
     title: str
     alert: bool = False
-    """Whoever runs the place should hear of it: told to the admins it also goes to the alert addresses."""
+    """Whoever runs the place should hear of it: it also goes to the alert addresses."""
 
 
 EVENTS: dict[str, Event] = {
@@ -20,7 +20,6 @@ EVENTS: dict[str, Event] = {
     for event in (
         Event("job.completed", "A job is done"),
         Event("job.failed", "A job failed"),
-        Event("job.cancelled", "A job was cancelled"),
         Event("job.cancelled", "A job was cancelled"),
         Event("dead_letter", "A job ended in the dead letters", alert=True),
         Event("workflow.completed", "A workflow is done"),

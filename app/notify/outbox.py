@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import uuid_utils.compat
 
+from app import clock
 from app.db import Row, as_json, db, storable
 from app.notify import deliveries, events, messages, setup
 from app.notify.messages import JSON, News
 
 ADMINS = "admins"
+# Mail that one person asks for, to anybody: more is not sent, so that nobody can flood others through this server.
+MOST_MAILS_AN_HOUR = 200
+TOO_MANY = f"more than {MOST_MAILS_AN_HOUR} mails in an hour were asked for by the same person"
 NO_TARGET = "not configured: set ALERT_EMAILS and SMTP_HOST, or SLACK_WEBHOOK_URL"
 
 
@@ -42,7 +47,7 @@ def tell(
 
     Call it inside a transaction: only there two of one group at once become one. `audience` is a user's id or
     `admins`. It goes to `emails`, to the callback, to every rule and endpoint that asks for it, and, if it is an
-    alert for the admins, to the alert addresses. `owner` signs the callback and may look at the deliveries; left
+    alert, to the alert addresses of the admins. `owner` signs the callback and may look at the deliveries; left
     out it is the audience. After the commit the courier is woken. Raises ValueError for an unknown event.
     """
     news = News(
@@ -119,15 +124,34 @@ def _drafts(news: News, emails: Sequence[str]) -> list[Row]:
             mails.setdefault(rule["target"], None)
         else:
             chats.append(rule["target"])
-    alert = news.event.alert and news.audience == ADMINS
+    alert = news.event.alert
     if alert:
         mails = dict.fromkeys(setup.present().alert_emails) | mails
         chats.extend(setup.present().alert_channels)
-    found = [messages.mail(news, to, owner=who) for to, who in mails.items()]
+    left = _mails_left(news.owner) if any(mails.values()) else 0
+    asked = [to for to, who in mails.items() if who]
+    refused = set(asked[left:])
+    found = [
+        messages.mail(news, to, owner=who, skipped=TOO_MANY if to in refused else None)
+        for to, who in mails.items()
+    ]
     found += [messages.chat(news, channel) for channel in dict.fromkeys(chats)]
     if alert and not found:
         found = [messages.mail(news, ADMINS, skipped=NO_TARGET)]
     return found + [messages.webhook(news, endpoint) for endpoint in _endpoints(news)]
+
+
+def _mails_left(owner: str | None) -> int:
+    """How many mails somebody may ask for in this hour; an id begins with the time it was made at."""
+    asked = db.value(
+        """SELECT count(*) FROM (SELECT 1 FROM deliveries
+               WHERE owner = %(owner)s AND delivery_id > %(since)s::uuid AND channel = 'email' AND status <> 'skipped'
+               LIMIT %(most)s) AS found""",
+        owner=owner,
+        since=str(UUID(int=int((clock.now().timestamp() - 3600) * 1000) << 80)),
+        most=MOST_MAILS_AN_HOUR,
+    )
+    return MOST_MAILS_AN_HOUR - int(asked)
 
 
 def _rules(news: News) -> list[Row]:

@@ -52,7 +52,8 @@ def configure(level: str = "INFO", style: str = "json") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for loud in ("apscheduler", "alembic", "dramatiq.broker", "httpx", "httpcore"):
+    # Those of HTTP name every address they call, with the keys in it.
+    for loud in ("apscheduler", "alembic", "dramatiq.broker", "httpx", "httpcore", "httpx2", "httpcore2"):
         logging.getLogger(loud).setLevel(max(root.level, logging.WARNING))
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from psycopg2 import OperationalError
 
 from actors import delivery
 from actors.channels import webhook
-from actors.delivery import PER_LANE, Courier
+from actors.delivery import PER_LANE, PER_OWNER, THREADS, Courier
 from app.db import Row, db
 from app.notify import deliveries, endpoints, secrets, setup
 from app.notify.setup import Setup
@@ -327,6 +328,47 @@ class TestFairness:
             until(lambda: len(receiver.got) == 30)
 
             assert len(dead.got) == PER_LANE
+            courier.stop()
+
+    def test_whoever_names_many_dead_hosts_holds_up_nobody_else(
+        self, make_courier: MakeCourier, receiver: Receiver
+    ) -> None:
+        with ExitStack() as stack:
+            dead = [stack.enter_context(receiving()) for _ in range(THREADS)]
+            for one in dead:
+                one.answer = HANG
+                for _ in range(PER_LANE):
+                    tell(callback_url=one.url, audience="eve")
+            courier = make_courier()
+            until(lambda: sum(len(one.got) for one in dead) == PER_OWNER)
+            tell(callback_url=receiver.url, audience="ada")
+            until(lambda: receiver.got)
+
+            assert sum(len(one.got) for one in dead) == PER_OWNER
+            courier.stop()
+
+    def test_whoever_waits_for_dead_hosts_holds_up_nobodys_mail(
+        self, make_courier: MakeCourier, receiver: Receiver
+    ) -> None:
+        receiver.answer = HANG
+        with mail_server() as post, receiving() as other:
+            other.answer = HANG
+            for _ in range(PER_LANE):
+                tell(callback_url=receiver.url, audience="eve")
+                tell(callback_url=other.url, audience="eve")
+            courier = make_courier(
+                smtp_host="127.0.0.1",
+                smtp_port=str(post.port),
+                smtp_security="none",
+                smtp_from="cb@example.org",
+            )
+            until(lambda: len(receiver.got) + len(other.got) == PER_OWNER)
+            for number in range(PER_LANE):
+                tell(emails=[f"eve{number}@example.org"], audience="eve")
+            tell(emails=["ada@example.org"], audience="ada")
+            until(lambda: post.mails)
+
+            assert [mail["To"] for mail in post.mails] == ["ada@example.org"]
             courier.stop()
 
 

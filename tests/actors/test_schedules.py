@@ -10,7 +10,7 @@ import pytest
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Engine
 
-from actors import clockwork, sweeps
+from actors import clockwork, news, sweeps
 from actors.execute import run_next
 from actors.post import Post
 from actors.runners.base import Context, Work
@@ -176,3 +176,31 @@ def test_a_spent_budget_of_a_schedule_holds_its_next_job_and_nobody_elses(
         spending.change(budget["budget_id"], limit_amount=5)
     run_next(post)
     assert _status(second)[0] == "completed"
+
+
+def test_one_that_fails_every_minute_is_told_of_once_a_day_for_each_reason(quick: Engine) -> None:
+    def fail(reason: str) -> None:
+        told = due.News(
+            schedule_id="s-1",
+            name="Nightly",
+            submitted_by="ada",
+            agent_id=None,
+            slot_at=clock.now(),
+            outcome="failed",
+            reason=reason,
+        )
+        with db.transaction():
+            news.of_schedules([told] * 3)
+            db.run("UPDATE notifications SET created_at = created_at - interval '1 hour'")
+
+    for reason in ("the agent is switched off", "the agent is switched off", "the account is switched off"):
+        fail(reason)
+
+    with db.quick():
+        rows = db.rows(
+            "SELECT body, count FROM notifications WHERE event = 'schedule.failed' ORDER BY notification_id"
+        )
+    assert [(row["body"], row["count"]) for row in rows] == [
+        ("the agent is switched off", 6),
+        ("the account is switched off", 3),
+    ]

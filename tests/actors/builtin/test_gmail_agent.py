@@ -188,6 +188,29 @@ def test_nothing_can_become_a_header(desk: Desk, post: Post, field: str, ending:
     assert post.taken == []
 
 
+def test_no_encoded_word_becomes_a_header(desk: Desk, post: Post) -> None:
+    word = "=?utf-8?q?=0ABcc:_spy@example.com?="
+    desk.run(AGENT, **(MAIL | {"subject": word, "to": f'"{word}" <ann@example.com>'}))
+    [got] = post.mails
+    assert got["Bcc"] is None
+    assert got["Subject"].replace("\u200b", "") == word
+    assert [address.addr_spec for address in got["To"].addresses] == ["ann@example.com"]
+    named = mail.Attachment(name=f"{word}.txt", content=b"")
+    letter = mail.Letter(
+        message_id="<a@b>",
+        sender=None,
+        to=(),
+        cc=(),
+        bcc=(),
+        reply_to=(),
+        subject="Hi",
+        body="",
+        markdown=False,
+        attachments=(named,),
+    )
+    assert b"\nBcc" not in letter.message().as_bytes()
+
+
 def test_a_letter_in_the_body_is_no_header_and_a_lone_dot_is_no_end(desk: Desk, post: Post) -> None:
     desk.run(AGENT, **(MAIL | {"body": "Hello\r\n.\r\nRCPT TO:<spy@example.com>\r\nBcc: spy@example.com\n"}))
     [got] = post.mails

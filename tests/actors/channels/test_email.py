@@ -76,6 +76,24 @@ def test_nothing_in_the_news_becomes_a_header(send: Send, post: Post) -> None:
 
 
 @pytest.mark.parametrize(
+    "title",
+    [
+        "=?utf-8?q?=0ABcc:_eve@example.org?=",
+        "Hi =?utf-8?b?DQpCY2M6IGV2ZUBleGFtcGxlLm9yZw==?=",
+        "é =?utf-8?q?=0D=0A=0D=0AAnother_body?=",
+    ],
+)
+def test_no_encoded_word_becomes_a_header_or_a_body(send: Send, post: Post, title: str) -> None:
+    send(payload={"title": title, "body": "The body", "link": None})
+
+    (mail,) = post.mails
+    assert mail["Bcc"] is None
+    assert mail["Subject"].replace("\u200b", "") == title
+    assert mail["Message-ID"] == "<d-1@example.org>"
+    assert mail.get_content().startswith("The body")
+
+
+@pytest.mark.parametrize(
     ("smtp", "words"),
     [
         ({"host": ""}, "not configured: set SMTP_HOST"),

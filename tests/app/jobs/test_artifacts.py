@@ -105,7 +105,9 @@ class TestKeeping:
         assert reached("card.png") == newer
         assert reached(older.upper()) == older
         assert reached(elsewhere) == elsewhere
-        assert [reached(name) for name in ("plan.csv", "secret.txt", theirs, "no such", "a\x00")] == [None] * 5
+        assert [reached(name) for name in ("plan.csv", "secret.txt", theirs, "no such", "a\x00")] == [
+            None
+        ] * 5
 
     def test_an_unknown_artifact_is_not_found(self) -> None:
         with pytest.raises(NotFound):

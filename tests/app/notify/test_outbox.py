@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 
+from app import clock
 from app.db import db
 from app.notify import deliveries, endpoints, inbox, messages, outbox, rules, setup
 from app.notify.setup import Setup
@@ -134,6 +136,18 @@ class TestGroups:
             assert inbox.unread("ada", is_admin=False) == 1
             assert [row["count"] for row in inbox.page("ada", is_admin=False, unread=True)] == [2]
 
+    def test_only_the_newest_are_counted_so_that_asking_stays_cheap(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(inbox, "MOST_COUNTED", 3)
+        with db.transaction():
+            told = [outbox.tell("job.completed", title="A", audience=who) for who in ("ada", "admins") * 3]
+            inbox.mark_read(told[-1], "ada", is_admin=True)
+        with db.quick():
+            counts = [inbox.unread("ada", is_admin=admin) for admin in (False, True)]
+
+        assert counts == [3, 2]
+
 
 class TestWho:
     def test_each_address_once(self) -> None:
@@ -166,14 +180,39 @@ class TestWho:
 
         assert targets() == ([("chat", "team")] if heard else [])
 
-    def test_alerts_for_admins_go_to_the_alert_addresses(self) -> None:
+    @pytest.mark.parametrize(
+        ("event", "audience"),
+        [("dead_letter", "admins"), ("schedule.failed", "ada"), ("schedule.missed", "ada")],
+    )
+    def test_alerts_go_to_the_alert_addresses_whoever_is_told(self, event: str, audience: str) -> None:
         setup.use(Setup(alert_emails=("ops@example.org",), alert_channels=("slack",), channels=("slack",)))
 
-        tell("dead_letter", audience="admins")
-        tell("dead_letter", audience="ada")
+        tell(event, audience=audience)
         tell("job.failed", audience="admins")
 
         assert targets() == [("chat", "slack"), ("email", "ops@example.org")]
+        assert {row["owner"] for row in sent()} == {None}
+
+    def test_nobody_floods_others_with_mail(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outbox, "MOST_MAILS_AN_HOUR", 3)
+        with db.transaction():
+            rules.create(event="job.*", channel="email", target="rule@example.org", by="root")
+        for name in ("one", "two"):
+            tell(emails=[f"{name}{n}@example.org" for n in (1, 2)], audience="eve")
+        tell(emails=["three@example.org"], audience="eve")
+        tell(emails=["friend@example.org"], audience="ada")
+
+        skipped = [(row["target"], row["reason"]) for row in sent() if row["status"] == "skipped"]
+        assert skipped == [("two2@example.org", outbox.TOO_MANY), ("three@example.org", outbox.TOO_MANY)]
+        assert targets().count(("email", "rule@example.org")) == 4
+
+    def test_what_was_asked_for_an_hour_ago_counts_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outbox, "MOST_MAILS_AN_HOUR", 1)
+        monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + timedelta(minutes=61))
+        for name in ("one", "two"):
+            tell(emails=[f"{name}@example.org"])
+
+        assert [row["status"] for row in sent()] == ["pending", "pending"]
 
     def test_an_alert_that_nobody_gets_says_so(self) -> None:
         tell("dead_letter", audience="admins")

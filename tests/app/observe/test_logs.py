@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 import structlog
 
@@ -46,6 +47,15 @@ def test_an_event_is_one_json_line_with_its_keys(capsys: pytest.CaptureFixture[s
 def test_a_secret_never_stands_in_a_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
     logs.configure("INFO", "json")
     logs.get("room").info("x", **{name: "the-secret"})
+    assert "the-secret" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_the_address_of_a_call_is_not_logged(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    logs.configure(level, "json")
+    answer = httpx2.MockTransport(lambda _: httpx2.Response(204))
+    with httpx2.Client(transport=answer) as client:
+        client.post("https://hooks.example/in?token=the-secret")
     assert "the-secret" not in capsys.readouterr().err
 
 
