@@ -47,8 +47,9 @@ def _attend(subject_type: str, subject_id: str) -> None:
             if followups.take(subject_type, subject_id):
                 IS_TOLD[subject_type](subject_id)
                 followups.done(subject_type, subject_id)
-    except AWAY as away:
+    except AWAY as away:  # or a deadlock, or a time limit of Postgres: soon again, but not before all others
         log.warning("followup.waits", subject=subject_id, error=type(away).__name__)
+        _put_off(subject_type, subject_id)
     except Exception:
         log.exception("followup.broken", kind=subject_type, subject=subject_id)
         _put_off(subject_type, subject_id)

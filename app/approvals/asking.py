@@ -21,7 +21,8 @@ STATUS_OF: dict[str, str] = {"approve": "approved", "reject": "rejected"}
 LONGEST_QUESTION = 10_000
 LONGEST_COMMENT = 4000
 _EMAIL = re.compile(r"[^@\s\x00]+@[^@\s\x00]+")
-ROLES = ("admin", "user", "viewer")
+ROLES = ("admin", "user")
+"""Whose everybody may be asked; viewers only look."""
 
 
 class Answering(Protocol):

@@ -6,14 +6,16 @@ import graphlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any
 
 from jsonschema import SchemaError
 from jsonschema.validators import Draft202012Validator
 
-from app.accounts.permissions import ROLES
 from app.agents import params
+from app.approvals.asking import ROLES
 from app.errors import Invalid
+from app.notify.addresses import check_email
 from app.workflows.complaints import nearest, pointer
 from app.workflows.conditions import parse
 from app.workflows.definition import (
@@ -36,6 +38,8 @@ DEEPEST = 5
 """Steps inside of steps, and workflows inside of workflows."""
 MOST_STEPS = 500
 MOST_PROBLEMS = 100
+MOST_UNIQUE = 1000
+"""Items that are compared each with each."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +86,16 @@ class _Checking:
                     "/steps", f"there are {len(self.tree.nodes)} steps; a workflow has at most {MOST_STEPS}"
                 )
             ]
-        parts: list[Callable[[], Iterator[Problem]]] = [self._ids, self._cycles, self._inputs, self._output]
+        parts = [self._ids, self._cycles, self._inputs, self._output, self._told]
         each: list[Callable[[Node], Iterator[Problem]]] = [
             self._depth,
             self._waits,
             self._placeholders,
             self._own,
         ]
-        found = [problem for part in parts for problem in part()]
-        return found + [problem for node in self.tree.nodes for part in each for problem in part(node)]
+        of_all = (problem for part in parts for problem in part())
+        of_each = (problem for node in self.tree.nodes for part in each for problem in part(node))
+        return list(islice(chain(of_all, of_each), MOST_PROBLEMS))  # looking for what was meant takes time
 
     # Names and order.
 
@@ -172,6 +177,15 @@ class _Checking:
 
     def _output(self) -> Iterator[Problem]:
         yield from self._values(self.definition.output, "/output", None)
+
+    def _told(self) -> Iterator[Problem]:
+        for key, said in (
+            ("on_failure", self.definition.on_failure),
+            ("on_success", self.definition.on_success),
+        ):
+            for n, address in enumerate(said.notify):
+                if wrong := check_email(address):
+                    yield Problem(f"/{key}/notify/{n}", wrong)
 
     def _values(self, value: JSON, at: str, node: Node | None) -> Iterator[Problem]:
         found, wrong = scan(value, at)
@@ -421,8 +435,8 @@ def _approval(node: Node, step: ApprovalStep) -> Iterator[Problem]:
     if step.form is not None:
         yield from _schema(step.form, f"{node.pointer}/form")
     for n, who in enumerate(step.approvers):
-        if "@" not in who and who not in ROLES:
-            what = f"`{who}` is neither an e-mail address nor a role; the roles are {', '.join(ROLES)}"
+        if who not in ROLES and check_email(who):
+            what = f"`{who}` is neither an e-mail address nor a role that answers: {', '.join(ROLES)}"
             yield Problem(f"{node.pointer}/approvers/{n}", what, _meant(who, ROLES))
 
 
@@ -437,6 +451,10 @@ def _schema(schema: JSON, at: str) -> Iterator[Problem]:
     yield from _not_allowed(schema, at)
 
 
+def _is_short(most: JSON) -> bool:
+    return isinstance(most, int) and most <= MOST_UNIQUE
+
+
 def _not_allowed(schema: JSON, at: str) -> Iterator[Problem]:
     """What whoever checks inputs would have to fetch, or could be kept busy with."""
     todo = [(schema, at)]
@@ -444,10 +462,11 @@ def _not_allowed(schema: JSON, at: str) -> Iterator[Problem]:
         here, place = todo.pop()
         if isinstance(here, Mapping):
             for name in ("$ref", "$dynamicRef", "$recursiveRef"):
-                said = here.get(name)
-                if isinstance(said, str) and not said.startswith("#"):
-                    what = f"may only point into the schema itself, not to {said[:100]}"
-                    yield Problem(f"{place}/{name}", what)
+                if isinstance(here.get(name), str):  # a few that fan out make millions of it
+                    yield Problem(f"{place}/{name}", "is not allowed here", "Write out what it points to.")
+            if here.get("uniqueItems") is True and not _is_short(here.get("maxItems")):
+                what = f"goes only with `maxItems` of at most {MOST_UNIQUE}"
+                yield Problem(f"{place}/uniqueItems", what)
             if isinstance(here.get("pattern"), str) and not params.is_linear(here["pattern"]):
                 yield Problem(f"{place}/pattern", "is no pattern that RE2 can try", "Leave out look-arounds.")
             if isinstance(here.get("patternProperties"), Mapping):

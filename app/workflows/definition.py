@@ -21,6 +21,7 @@ from app.workflows.complaints import complaints, unstorable
 JSON = dict[str, Any]
 StepId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class Shape(BaseModel):
@@ -44,9 +45,9 @@ class StepBase(Shape):
 class Limits(Shape):
     """What one step may use: {usd?, tokens?, minutes?}."""
 
-    usd: float | None = Field(None, gt=0)
-    tokens: int | None = Field(None, gt=0)
-    minutes: float | None = Field(None, gt=0)
+    usd: float | None = Field(None, gt=0, le=1_000_000)
+    tokens: int | None = Field(None, gt=0, le=10**12)
+    minutes: float | None = Field(None, gt=0, le=1440)
 
 
 class AgentStep(StepBase):
@@ -61,7 +62,7 @@ class AgentStep(StepBase):
     priority: Literal["critical", "high", "normal", "low"] | None = Field(
         None, description="None: the run's."
     )
-    tags: list[str] = Field(default_factory=list, max_length=20)
+    tags: list[Label] = Field(default_factory=list, max_length=20)
 
 
 class ParallelStep(StepBase):

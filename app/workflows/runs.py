@@ -121,7 +121,8 @@ def retry(workflow_id: str, *, by: str, from_step: str | None = None) -> Row:
         inputs=old["inputs"],
         priority=Priority(old["priority_rank"]).word,
         tags=tuple(old["tags"]),
-        notify=old["notify"],
+        # Whoever asked to hear of the first one wants to hear of this one; nobody else's wishes are taken over.
+        notify=old["notify"] if by == old["submitted_by"] else None,
         external_key=old["external_key"],
         template_name=old["template_name"],
         template_version=old["template_version"],

@@ -223,10 +223,10 @@ class _Start:
         name, version = self.definition.get("template"), self.definition.get("version")
         if name is None:
             return read(self.definition["definition"]), None
-        found = templates.knowledge(self.run["submitted_by"]).template(name, version)
+        found = templates.knowledge(self.run["submitted_by"]).version(name, version)
         if found is None:
             raise NotFound(f"there is no template {name!r}" + (f" version {version}" if version else ""))
-        return found, version or templates.get(name)["version"]
+        return read(found["definition"]), found["version"]
 
     def _map(self) -> None:
         items = resolve(self.definition["over"], self.values)

@@ -225,11 +225,16 @@ class Registered:
 
     def template(self, name: str, version: int | None) -> Definition | None:
         """A template's definition; None if there is none, or none for this submitter."""
+        found = self.version(name, version)
+        return read(found["definition"]) if found else None
+
+    def version(self, name: str, version: int | None) -> Row | None:
+        """The same as `get` has it, with the number of the version."""
         try:
             found = get(name, version)
         except NotFound:
             return None
-        return read(found["definition"]) if self._may_see(found) else None
+        return found if self._may_see(found) else None
 
     def _may_see(self, template: Row) -> bool:
         submitter = self._submitted_by

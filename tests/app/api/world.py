@@ -76,7 +76,11 @@ def budget(**wish: object) -> str:
 
 def schedule(owner: str, **wish: object) -> str:
     """A schedule that runs test-echo every day."""
-    told: dict[str, Any] = {"agent_id": "test-echo", "parameters": {"text": "hi"}, "cron_expression": "0 2 * * *"} | wish
+    told: dict[str, Any] = {
+        "agent_id": "test-echo",
+        "parameters": {"text": "hi"},
+        "cron_expression": "0 2 * * *",
+    } | wish
     with db.transaction():
         return str(changes.create(changes.Wish(submitted_by=owner, **told))["schedule_id"])
 
@@ -134,7 +138,9 @@ def endpoint(owner: str) -> str:
 def rule() -> str:
     """A rule by which failed jobs are told of by mail."""
     with db.transaction():
-        return str(rules.create(event="job.failed", channel="email", target="a@example.org", by="a")["rule_id"])
+        return str(
+            rules.create(event="job.failed", channel="email", target="a@example.org", by="a")["rule_id"]
+        )
 
 
 def artifact(

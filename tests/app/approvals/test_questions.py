@@ -49,7 +49,6 @@ def asked(**facts: Any) -> str:
         (("ADA@example.com",), {"ada", "root"}),
         (("bob@example.com",), {"bob", "root"}),
         (("user",), {"ada", "bob", "root"}),
-        (("viewer", "bob@example.com"), {"bob", "eve", "root"}),
         (("admin",), {"root"}),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.workflows import check as checks
 from app.workflows.check import DEEPEST, MOST_PROBLEMS, MOST_STEPS, Problem, check
 from app.workflows.conditions import parse as read_condition
 from app.workflows.definition import Definition, read
@@ -348,6 +349,8 @@ def test_inputs_are_known_by_their_schema() -> None:
         ({"type": "objct"}, "/inputs/type"),
         ({"type": "array"}, "/inputs/type"),
         ({"properties": {"a": {"$ref": "http://127.0.0.1/x"}}}, "/inputs/properties/a/$ref"),
+        ({"$defs": {"b": {}}, "properties": {"a": {"$ref": "#/$defs/b"}}}, "/inputs/properties/a/$ref"),
+        ({"properties": {"a": {"uniqueItems": True}}}, "/inputs/properties/a/uniqueItems"),
         ({"patternProperties": {"(a+)+$": {}}}, "/inputs/patternProperties"),
         ({"properties": {"a": {"pattern": "^(?=(a+)+$)"}}}, "/inputs/properties/a/pattern"),
     ],
@@ -425,6 +428,19 @@ def test_people_who_approve_are_roles_or_addresses() -> None:
         "approvers": ["admin", "a@b.example", "admni"],
     }
     assert _only(_wrong(ask))[0::2] == ("/steps/0/approvers/2", "Did you mean `admin`?")
+    for nobody in ("viewer", "@", "a b@c.example", "x@"):  # viewers only look
+        assert _only(_wrong(ask | {"approvers": [nobody]}))[0] == "/steps/0/approvers/0", nobody
+
+
+def test_whom_to_tell_are_addresses() -> None:
+    told = {
+        "on_failure": {"notify": ["a@b.example", "nonsense"]},
+        "on_success": {"notify": ["a@b.c\nBcc: x@y.z"]},
+    }
+    assert [each.pointer for each in _wrong(_any("a"), **told)] == [
+        "/on_failure/notify/1",
+        "/on_success/notify/0",
+    ]
 
 
 def test_workflows_inside() -> None:
@@ -546,3 +562,13 @@ def test_the_largest_workflow_is_checked_quickly_and_a_larger_one_refused() -> N
 def test_of_many_problems_a_hundred_are_enough_in_the_order_of_the_document() -> None:
     found = _wrong(*({"step_id": f"s{n}", "agent_id": "nobody"} for n in range(150)))
     assert [each.pointer for each in found] == [f"/steps/{n}/agent_id" for n in range(MOST_PROBLEMS)]
+
+
+def test_looking_for_what_was_meant_ends_with_the_hundredth_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_for: list[str] = []
+    monkeypatch.setattr(checks, "nearest", lambda name, _known: looked_for.append(name))
+    tasks = [[_says(f"s{n}-{m}", ["{{steps.s9-9.output}}"] * 20) for m in range(95)] for n in range(5)]
+    wide = [{"step_id": f"p{n}", "type": "parallel", "tasks": each} for n, each in enumerate(tasks)]
+
+    assert len(_wrong(*wide)) == MOST_PROBLEMS
+    assert len(looked_for) == MOST_PROBLEMS

@@ -138,3 +138,75 @@ def test_a_run_of_five_hundred_steps_moves_on_in_a_moment() -> None:
 
     assert row(run_id, "s1_3")["status"] == "running"
     assert time.monotonic() - begun < 2
+
+
+def test_items_that_end_together_cost_one_look_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two settle at once: the second waits for the run, and finds that the first has taken its job too."""
+    run_id = started(parallel("p", step("a"), step("b")), step("z"))
+    first, second = _settled(run_id, "a"), _settled(run_id, "b")
+    looks: list[str] = []
+    going, locked = progress.go_on, rows.locked
+    monkeypatch.setattr(progress, "go_on", lambda held: looks.append(held["workflow_id"]) or going(held))
+
+    def held_by_another(workflow_id: str) -> Any:
+        monkeypatch.setattr(rows, "locked", locked)
+        progress.job_settled(first)
+        return locked(workflow_id)
+
+    monkeypatch.setattr(rows, "locked", held_by_another)
+    assert progress.job_settled(second) is False
+    assert looks == [run_id]
+    assert [job["status"] for job in jobs_of(run_id, "z")] == ["queued"]
+
+
+def test_outputs_are_as_large_as_what_they_say_and_not_as_they_are_kept() -> None:
+    run_id = started(_map(step("x"), over="{{inputs.list}}"), inputs={"list": list(range(40))})
+    db.run(
+        """UPDATE workflow_steps SET status = 'completed', finished_at = now(),
+                  output = jsonb_build_object('t', repeat('a', 900000))
+           WHERE workflow_id = %(id)s AND item_index IS NOT NULL""",
+        id=run_id,
+    )
+    assert row(run_id, "x[0]")["output"] == {"t": "a" * 900_000}
+    packed = db.value(
+        "SELECT sum(pg_column_size(output)) FROM workflow_steps WHERE workflow_id = %(id)s", id=run_id
+    )
+    assert packed < 1_000_000
+
+    progress.advance(run_id)
+    ended = run(run_id)
+    assert (ended["status"], ended["output"]) == ("completed", None)
+    assert "36,000" in ended["status_reason"]
+
+    shown = {step["step_id"]: step for step in document.of(run_id, content=True)["steps"]}
+    assert shown["x[0]"]["output"] is None
+    assert 900_000 < shown["x[0]"]["output_bytes"] < 901_000
+
+
+def test_what_starts_together_is_cut_where_it_gets_too_much_for_one_statement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submitted: list[int] = []
+    submit = lifecycle.submit_many
+    monkeypatch.setattr(
+        lifecycle, "submit_many", lambda orders: submitted.append(len(orders)) or submit(orders)
+    )
+    run_id = started(
+        _map(step("x", parameters={"t": "{{inputs.text}}"}), over="{{inputs.list}}"),
+        inputs={"list": list(range(30)), "text": "y" * 1_500_000},
+    )
+    assert len(jobs_of(run_id)) == 30
+    assert submitted == [14, 14, 2]
+
+
+def test_a_long_step_for_many_items_fails_its_map() -> None:
+    run_id = started(
+        _map(step("x", parameters={"t": "y" * 200_000}), over="{{inputs.list}}"),
+        inputs={"list": list(range(300))},
+    )
+    assert run(run_id)["status"] == "failed"
+    assert "once for each item" in run(run_id)["error"]["message"]
+
+
+def _map(inner: Any, **keys: Any) -> dict[str, Any]:
+    return {"step_id": "m", "type": "map", "step": inner} | keys

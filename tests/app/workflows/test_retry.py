@@ -126,3 +126,12 @@ def test_a_step_of_a_case_that_was_not_taken_cannot_be_the_first() -> None:
     with pytest.raises(Invalid, match="was skipped"):
         runs.retry(old, by=OWNER, from_step="no")
     assert statuses(runs.retry(old, by=OWNER, from_step="b")["workflow_id"])["yes"] == "running"
+
+
+def test_only_ones_own_wish_to_be_told_is_taken_over() -> None:
+    told = {"notify": {"callback_url": "https://ada.example/hook", "emails": ["ada@example.com"]}}
+    old = started(step("a"), told=told)
+    breaks(old, "a")
+
+    assert run(runs.retry(old, by=OWNER)["workflow_id"])["notify"] == told["notify"]
+    assert run(runs.retry(old, by="grace@example.com")["workflow_id"])["notify"] is None
