@@ -165,7 +165,7 @@ def newest(admin: Person) -> list[str]:
         (b"{", {"Content-Type": "application/json"}, 400),
         (b"[]", {"Content-Type": "application/json"}, 422),
         (b"{}", {"Content-Type": "text/plain"}, 415),
-        (b" " * 2_100_000, {"Content-Type": "application/json"}, 413),
+        (b" " * 2_100_000, {"Content-Type": "application/json", "Connection": "close"}, 413),
     ],
     ids=["nothing", "half", "list", "text", "huge"],
 )
