@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, Route, expect
@@ -22,6 +23,9 @@ class Wire:
         self.page, self.path = page, path
         self.codes: list[int] = []
         self.asked: list[Request] = []
+        self.over: list[Request] = []
+        for ending in ("requestfinished", "requestfailed"):
+            page.on(ending, lambda request: path.search(request.url) and self.over.append(request))  # type: ignore[call-overload]
         page.on("request", lambda request: path.search(request.url) and self.asked.append(request))
         page.on("response", lambda answer: path.search(answer.url) and self.codes.append(answer.status))
 
@@ -39,13 +43,13 @@ class Wire:
 
         until(met, seconds, 0)
 
-    def break_down(self, status: int = 500) -> None:
-        """From now on the server answers every region with an error."""
-        self.page.route("**/ui/**", lambda route: _fail(route, status))
+    def break_down(self, status: int = 500, what: str = "**/ui/**") -> None:
+        """From now on the server answers every region, or those at `what`, with an error."""
+        self.page.route(what, lambda route: _fail(route, status))
 
     def mend(self) -> None:
         """The server is well again."""
-        self.page.unroute("**/ui/**")
+        self.page.unroute_all()
 
 
 def _fail(route: Route, status: int) -> None:
@@ -191,10 +195,13 @@ def test_errors_back_off_then_open_the_breaker_and_the_page_recovers(
     context: BrowserContext, job: str, status: int
 ) -> None:
     page = context.new_page()
-    page.clock.install()
+    _stop_the_clock(page)
     wire = Wire(page, TABLE)
+    # The other regions stop: whichever fails five times opens the breaker, and whichever succeeds closes it.
+    over = {"HX-Poll": "stop"}
+    page.route(re.compile(r"/ui/(nav|jobs/tabs)"), lambda route: route.fulfill(status=304, headers=over))
     page.goto("/jobs?q=A+quiet+job")
-    wire.break_down(status)
+    wire.break_down(status, "**/ui/jobs/table**")
     shown = page.locator("#jobs tbody").get_by_role("link").all_inner_texts()
 
     waits = [_fail_once(wire) for _ in range(5)]
@@ -207,10 +214,17 @@ def test_errors_back_off_then_open_the_breaker_and_the_page_recovers(
     assert page.locator("#jobs tbody").get_by_role("link").all_inner_texts() == shown != []
 
     wire.mend()
+    page.clock.resume()
     page.clock.run_for(15_100)
 
     expect(page.locator("#link .word")).to_have_text("Live")
     expect(page.locator("#r-jobs-table")).not_to_have_attribute("data-stale", re.compile("."))
+
+
+def _stop_the_clock(page: Page) -> None:
+    """Time passes by `run_for` alone: on a slow machine a poll would fail between two looks, and never be counted."""
+    page.clock.install(time=datetime.now(UTC))
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=5))
 
 
 def _fail_once(wire: Wire) -> float:
@@ -221,6 +235,8 @@ def _fail_once(wire: Wire) -> float:
 
     def failed() -> bool:
         wire.page.clock.run_for(250)
+        # Its answer takes real time, in which no other may pass.
+        wire.wait(lambda: len(wire.over) >= len(wire.asked), 5)
         return bool(wire.page.evaluate(f"{last} && {last}.at !== {before or 0}"))
 
     until(failed, 30)
@@ -229,13 +245,16 @@ def _fail_once(wire: Wire) -> float:
 
 def test_while_the_breaker_is_open_one_region_alone_probes(context: BrowserContext, job: str) -> None:
     page = context.new_page()
-    page.clock.install()
+    _stop_the_clock(page)
     wire = Wire(page, re.compile(r"/ui/"))
     page.goto("/jobs?q=A+quiet+job")
     wire.break_down()
-    for _ in range(5):
-        _fail_once(wire)
-    wire.wait(lambda: page.evaluate("poller.diary.at(-1).broken"), 5)
+
+    def opened() -> bool:
+        page.clock.run_for(250)
+        return bool(page.evaluate("poller.diary.at(-1)?.broken"))
+
+    until(opened, 30)
     page.wait_for_timeout(300)
     before = len(wire.asked)
 
