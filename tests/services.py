@@ -129,7 +129,16 @@ def cloned(url: str, template: str = TEMPLATE) -> Iterator[str]:
     try:
         yield with_database(url, name)
     finally:
-        execute(url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(copy))
+        until(lambda: _dropped(url, copy), 20, 0.2)
+
+
+def _dropped(url: str, name: sql.Identifier) -> bool:
+    """Whether the database could be dropped now; not while an autovacuum worker, which is nobody's to end, is in it."""
+    try:
+        execute(url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    except psycopg2.errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 def with_database(url: str, name: str) -> str:
