@@ -108,7 +108,7 @@ def mind_fleet(settings: Settings) -> None:
     """Say so when the last worker has been gone for as long as a lease."""
     global _fleet_seen_at  # noqa: PLW0603 - a process' own clock; several that say it are one piece of news
     with db.quick():
-        living = fleet.capacity(settings.lease_seconds)["total"]
+        living = fleet.living(settings.lease_seconds)
     if living:
         _fleet_seen_at = time.monotonic()
     elif _fleet_seen_at is not None and time.monotonic() - _fleet_seen_at > settings.lease_seconds:

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.local_server import Server, at_work, hold
 
 
 @dataclass(frozen=True)
@@ -121,28 +123,10 @@ class Speaker(BaseHTTPRequestHandler):
 
     def hold(self) -> None:
         """Say nothing more until the test is over or the client has hung up."""
-        self.connection.settimeout(0.1)
-        while not self.model.over.is_set():
-            try:
-                if not self.connection.recv(1):
-                    return
-            except TimeoutError:
-                continue
-            except OSError:
-                return
+        hold(self.connection, self.model.over)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    """One whose forgotten connections do not hold up the end of a test."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
 
 
 @contextmanager
@@ -151,12 +135,8 @@ def speaking(speaker: type[Speaker], *script: Reply) -> Iterator[Model]:
     model = Model("", list(script))
     server = Server(("127.0.0.1", 0), type("Bound", (speaker,), {"model": model}))
     model.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield model
-    finally:
-        model.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with at_work(server):
+        try:
+            yield model
+        finally:
+            model.over.set()

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.model_server import Server
+from tests.local_server import Server, at_work, hold
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Door(BaseHTTPRequestHandler):
         if receiver.choose:
             answer = receiver.choose(received)
         if answer is HANG:
-            self._hold()
+            hold(self.connection, receiver.over)
         if answer in (HANG, CLOSE):
             self.close_connection = True
             return
@@ -111,17 +111,6 @@ class Door(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)
-
-    def _hold(self) -> None:
-        self.connection.settimeout(0.1)
-        while not self.receiver.over.is_set():
-            try:
-                if not self.connection.recv(1):
-                    return
-            except TimeoutError:
-                continue
-            except OSError:
-                return
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -133,12 +122,8 @@ def receiving(*secrets: str) -> Iterator[Receiver]:
     receiver = Receiver(secrets=list(secrets))
     server = Server(("127.0.0.1", 0), type("Bound", (Door,), {"receiver": receiver}))
     receiver.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield receiver
-    finally:
-        receiver.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with at_work(server):
+        try:
+            yield receiver
+        finally:
+            receiver.over.set()

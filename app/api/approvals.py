@@ -7,12 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.accounts.permissions import may
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON, Page, PageQuery, When
 from app.approvals import asking, queries
 from app.db import Row
@@ -109,13 +108,7 @@ def answer_approval(approval_id: UUID, body: AnswerIn) -> dict[str, Any]:
     answering.answer(
         str(approval_id), decision=body.decision, by=who, answer=body.answer, comment=body.comment
     )
-    audit.record(
-        "approval.answered",
-        actor=who.user_id,
-        subject=str(approval_id),
-        correlation_id=current_request_id(),
-        details={"decision": body.decision},
-    )
+    noted("approval.answered", approval_id, {"decision": body.decision})
     return _shown(queries.get(str(approval_id)))
 
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit, clock
+from app import clock
 from app.api.auth import current_principal
 from app.api.errors import Unreadable
 from app.api.glue import op
 from app.api.job_shapes import FARTHEST_SEQ
+from app.api.noted import noted
 from app.api.ownership import demand_job
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON, Moment, When
 from app.budgets import ledger, queries
 from app.db import Row
@@ -180,7 +180,7 @@ def list_budgets() -> dict[str, Any]:
 def create_budget(body: BudgetIn) -> dict[str, Any]:
     """Make a budget; it has already seen what its present period saw, and holds new work at once if that is too much."""
     row = spending.create(by=current_principal().user_id, **_wish(body.model_dump()))
-    _note("budget.created", row["budget_id"], body.model_dump(exclude_unset=True))
+    noted("budget.created", row["budget_id"], body.model_dump(exclude_unset=True))
     return queries.public(row)
 
 
@@ -196,7 +196,7 @@ def change_budget(budget_id: UUID, body: BudgetPatch) -> dict[str, Any]:
     given = body.model_dump(exclude_unset=True)
     nothing = {name for name, value in given.items() if value is None and name != "rolling_days"}
     row = spending.change(str(budget_id), **_wish({k: v for k, v in given.items() if k not in nothing}))
-    _note("budget.changed", str(budget_id), given)
+    noted("budget.changed", str(budget_id), given)
     return queries.public(row)
 
 
@@ -204,7 +204,7 @@ def change_budget(budget_id: UUID, body: BudgetPatch) -> dict[str, Any]:
 def delete_budget(budget_id: UUID) -> None:
     """Delete a budget; work that it held goes on. The ledger stays."""
     spending.remove(str(budget_id))
-    _note("budget.deleted", str(budget_id), {})
+    noted("budget.deleted", str(budget_id), {})
 
 
 @op("GET", "/api/v1/usage", verb="view_budgets", out=UsageOut)
@@ -242,13 +242,3 @@ def get_job_usage(job_id: UUID, query: UsageAfterQuery) -> dict[str, Any]:
 def _wish(told: Row) -> Row:
     """The room's names for what came in."""
     return {"limit_amount" if name == "limit" else name: value for name, value in told.items()}
-
-
-def _note(action: str, budget_id: str, details: Row) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=budget_id,
-        correlation_id=current_request_id(),
-        details=details,
-    )

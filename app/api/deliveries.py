@@ -7,13 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.accounts.permissions import demand, own_only
 from app.api.auth import current_principal
 from app.api.errors import Unreadable
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON, When
 from app.db import Row
 from app.errors import NotFound
@@ -121,12 +120,7 @@ def redeliver(delivery_id: UUID) -> dict[str, Any]:
     """Send it again at once, whatever became of it: the same message with the same id, so receivers can tell."""
     _visible(delivery_id, "manage_webhooks")
     row = deliveries.redeliver(str(delivery_id))
-    audit.record(
-        "delivery.redelivered",
-        actor=current_principal().user_id,
-        subject=str(delivery_id),
-        correlation_id=current_request_id(),
-    )
+    noted("delivery.redelivered", delivery_id)
     return _detail(row)
 
 

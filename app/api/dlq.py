@@ -7,13 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.api import cursors
 from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.job_shapes import AgentId, ItemError, Priority
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON, Moment, Page, PageQuery, When
 from app.db import Row
 from app.errors import Invalid
@@ -177,7 +176,7 @@ def resubmit_dead_letter(dlq_id: UUID, body: ResubmitIn | None) -> dict[str, Any
     changes = body.model_dump() if body else {}
     letter = dead_letters.get(str(dlq_id))["dlq_id"]
     new = intake.resubmit(letter, by=current_principal().user_id, **changes)
-    _note(letter, new["new_job_id"])
+    noted("dead_letter.resubmitted", letter, {"new_job_id": new["new_job_id"]})
     return new | {"dlq_id": letter, "new_task_id": new["new_job_id"]}
 
 
@@ -212,18 +211,8 @@ def _again(dlq_id: str, priority: str | None) -> dict[str, Any]:
     except Invalid as error:  # raised before anything was written: the agent's schema changed meanwhile
         errors = [{"pointer": pointer, "message": message} for pointer, message in error.fields]
         return {"dlq_id": dlq_id, "error": {"code": error.code, "message": error.message, "errors": errors}}
-    _note(dlq_id, new["new_job_id"])
+    noted("dead_letter.resubmitted", dlq_id, {"new_job_id": new["new_job_id"]})
     return {"dlq_id": dlq_id, "new_job_id": new["new_job_id"]}
-
-
-def _note(dlq_id: str, new_job_id: str) -> None:
-    audit.record(
-        "dead_letter.resubmitted",
-        actor=current_principal().user_id,
-        subject=dlq_id,
-        correlation_id=current_request_id(),
-        details={"new_job_id": new_job_id},
-    )
 
 
 def _shown(row: Row) -> dict[str, Any]:

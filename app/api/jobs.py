@@ -8,7 +8,6 @@ from uuid import UUID
 import orjson
 from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
 
-from app import audit
 from app.accounts.permissions import may, own_only
 from app.agents import registry
 from app.api import conditional, cursors
@@ -30,6 +29,7 @@ from app.api.job_shapes import (
     ResumeIn,
     RetryIn,
 )
+from app.api.noted import noted
 from app.api.ownership import demand_job
 from app.api.pace import come_back, pace
 from app.api.reading import Input, pointers
@@ -148,7 +148,7 @@ def change_job_priority(job_id: UUID, body: PriorityIn) -> dict[str, Any]:
     """Make a waiting job more or less urgent."""
     demand_job(job_id, "change_priority")
     row = lifecycle.change_priority(str(job_id), Priority.named(body.priority))
-    _note("job.priority_changed", job_id, priority=body.priority)
+    noted("job.priority_changed", job_id, {"priority": body.priority})
     return {
         "job_id": row["job_id"],
         "task_id": row["job_id"],
@@ -172,7 +172,7 @@ def retry_job(job_id: UUID, body: RetryIn | None) -> Answer:
     changes = body.model_dump() if body else {}
     who = current_principal()
     row = intake.again(str(job_id), by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **changes)
-    _note("job.retried", job_id, new_job_id=row["job_id"])
+    noted("job.retried", job_id, {"new_job_id": row["job_id"]})
     return _accepted(row, retry_of_job_id=str(job_id))
 
 
@@ -191,7 +191,7 @@ def replay_job(job_id: UUID, body: ReplayIn | None) -> Answer:
     how = body.model_dump() if body else {}
     who = current_principal()
     row = intake.replay(str(job_id), by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **how)
-    _note("job.replayed", job_id, new_job_id=row["job_id"], version=how.get("version", "pinned"))
+    noted("job.replayed", job_id, {"new_job_id": row["job_id"], "version": how.get("version", "pinned")})
     return _accepted(row, replay_of_job_id=str(job_id))
 
 
@@ -217,7 +217,7 @@ def resume_job(job_id: UUID, body: ResumeIn | None) -> Answer:
         may_exceed_budget=may(who, "exceed_budget"),
         **{f"raise_{unit}": amount for unit, amount in more.items()},
     )
-    _note("job.resumed", job_id, new_job_id=row["job_id"], raised=more)
+    noted("job.resumed", job_id, {"new_job_id": row["job_id"], "raised": more})
     return _accepted(row, retry_of_job_id=str(job_id))
 
 
@@ -301,18 +301,7 @@ def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
 def _cancelled(job_id: UUID) -> Answer:
     demand_job(job_id, "cancel_task")
     row = lifecycle.cancel(str(job_id))
-    _note("job.cancelled", job_id)
+    noted("job.cancelled", job_id)
     running = row["status"] == Status.RUNNING
     body = _said(row) | {"cancel_requested": True, "cancelled_at": row["finished_at"]}
     return Answer(body, status=202 if running else 200)
-
-
-def _note(action: str, job_id: UUID, **details: object) -> None:
-    """Keep who did it: the job's history says only that somebody did."""
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=str(job_id),
-        correlation_id=current_request_id(),
-        details=details,
-    )

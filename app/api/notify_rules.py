@@ -8,12 +8,11 @@ from uuid import UUID
 from flask import current_app
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.job_shapes import AgentId
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import MailAddress, When
 from app.api.webhook_endpoints import TestOut
 from app.db import Row
@@ -99,7 +98,7 @@ def list_rules() -> dict[str, Any]:
 def create_rule(body: RuleIn) -> Row:
     """Make a rule: from now on such events go there too."""
     row = rules.create(by=current_principal().user_id, **body.model_dump())
-    _note("rule.created", row["rule_id"], body.model_dump(exclude_unset=True))
+    noted("rule.created", row["rule_id"], body.model_dump(exclude_unset=True))
     return row
 
 
@@ -115,7 +114,7 @@ def change_rule(rule_id: UUID, body: RulePatch) -> Row:
     given = body.model_dump(exclude_unset=True)
     changes = {name: value for name, value in given.items() if value is not None or name == "agent_id"}
     row = rules.change(str(rule_id), **changes)
-    _note("rule.changed", str(rule_id), changes)
+    noted("rule.changed", str(rule_id), changes)
     return row
 
 
@@ -123,7 +122,7 @@ def change_rule(rule_id: UUID, body: RulePatch) -> Row:
 def delete_rule(rule_id: UUID) -> None:
     """Delete a rule."""
     rules.remove(str(rule_id))
-    _note("rule.deleted", str(rule_id), {})
+    noted("rule.deleted", str(rule_id), {})
 
 
 @op("GET", "/api/v1/notify-channels", verb="manage_notify", out=ChannelsOut)
@@ -166,13 +165,3 @@ def _mail_lacks(told: Settings) -> str | None:
     if not told.smtp_host:
         return "SMTP_HOST"
     return None if told.smtp_from or "@" in told.smtp_user else "SMTP_FROM"
-
-
-def _note(action: str, rule_id: str, details: Row) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=rule_id,
-        correlation_id=current_request_id(),
-        details=details,
-    )

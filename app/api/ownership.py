@@ -1,4 +1,4 @@
-"""Whether the caller may do this to that very job."""
+"""Whether the caller may do this to that very job or run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from app.api.auth import current_principal
 from app.db import Row
 from app.errors import NotFound
 from app.jobs import queries
+from app.workflows import queries as workflows
 
 
 def demand_job(job_id: UUID, verb: str) -> str:
@@ -18,16 +19,21 @@ def demand_job(job_id: UUID, verb: str) -> str:
 
 
 def seen_job(job_id: UUID, verb: str) -> Row:
-    """What decides about a 304 (queries.version), if the caller may `verb` the job.
+    """What decides about a 304 (queries.version), if the caller may `verb` the job."""
+    return _seen(queries.version(str(job_id)), verb, f"There is no job {job_id}.")
 
-    The same NotFound for what is not there and for what is somebody else's.
-    """
-    nothing = NotFound(f"There is no job {job_id}.")
-    seen = queries.version(str(job_id))
-    if seen is None:
-        raise nothing
+
+def seen_workflow(workflow_id: UUID, verb: str) -> Row:
+    """What decides about a 304 (queries.version), if the caller may `verb` the run."""
+    return _seen(workflows.version(str(workflow_id)), verb, f"There is no workflow {workflow_id}.")
+
+
+def _seen(found: Row | None, verb: str, nothing: str) -> Row:
+    """The same NotFound for what is not there and for what is somebody else's."""
+    if found is None:
+        raise NotFound(nothing)
     try:
-        demand(current_principal(), verb, seen["submitted_by"])
+        demand(current_principal(), verb, found["submitted_by"])
     except NotFound:
-        raise nothing from None
-    return seen
+        raise NotFound(nothing) from None
+    return found

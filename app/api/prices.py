@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import When
 from app.providers import prices
 
@@ -85,10 +84,5 @@ def remove_price(query: PriceQuery) -> None:
 
 
 def _note(action: str, details: dict[str, Any]) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=f"{details['provider_id']}/{details['model']}",
-        correlation_id=current_request_id(),
-        details={name: str(value) for name, value in details.items() if value is not None},
-    )
+    what = f"{details['provider_id']}/{details['model']}"
+    noted(action, what, {name: str(value) for name, value in details.items() if value is not None})

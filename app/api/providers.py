@@ -6,12 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app import audit
 from app.api.answers import Answer
-from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON, When
 from app.jobs import upkeep
 from app.providers import catalogue, prices, queries
@@ -155,7 +153,7 @@ def add_provider(body: ProviderIn) -> Answer:
     given = body.model_dump(exclude_unset=True, exclude_none=True)
     provider_id = given.pop("provider_id")
     row = catalogue.add(provider_id, given)
-    _note("provider.added", provider_id, given)
+    noted("provider.added", provider_id, given)
     return Answer(queries.public(row), headers={"Location": f"/api/v1/providers/{provider_id}"})
 
 
@@ -179,7 +177,7 @@ def change_provider(provider_id: str, body: ProviderPatch) -> dict[str, Any]:
     if "position" in given:
         catalogue.place(provider_id, body.position)
     upkeep.lift_recovered()
-    _note("provider.changed", provider_id, given)
+    noted("provider.changed", provider_id, given)
     return queries.public(queries.get(provider_id))
 
 
@@ -187,7 +185,7 @@ def change_provider(provider_id: str, body: ProviderPatch) -> dict[str, Any]:
 def remove_provider(provider_id: str) -> None:
     """Remove a provider of your own; those that come with Callboard can only be switched off."""
     catalogue.remove(provider_id)
-    _note("provider.removed", provider_id)
+    noted("provider.removed", provider_id)
 
 
 @op(
@@ -201,7 +199,7 @@ def reset_provider(provider_id: str) -> dict[str, Any]:
     """Close a provider's breaker and fill its pools, because you know that it is well again."""
     row = catalogue.reset(provider_id)
     upkeep.lift_recovered()
-    _note("provider.reset", provider_id)
+    noted("provider.reset", provider_id)
     return queries.public(row)
 
 
@@ -224,13 +222,3 @@ def _model(row: dict[str, Any]) -> dict[str, Any]:
         "billing": row["billing"],
         "price": prices.told(row["provider_id"], row["model"], row["billing"]),
     }
-
-
-def _note(action: str, provider_id: str, details: dict[str, Any] | None = None) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=provider_id,
-        correlation_id=current_request_id(),
-        details=details,
-    )

@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from app import audit, clock
+from app import clock
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import Moment, When
 from app.db import Row
 from app.jobs import pools, stats
@@ -118,7 +118,7 @@ def pause_queue(pool: str, body: PauseIn | None) -> dict[str, Any]:
     wish = body or PauseIn()
     until = clock.now() + timedelta(seconds=wish.for_seconds) if wish.for_seconds else wish.until
     line = pools.pause(pool, by=current_principal().user_id, reason=wish.reason, until=until)
-    _note("queue.paused", pool, {"reason": line["pause_reason"], "until": line["paused_until"]})
+    noted("queue.paused", pool, {"reason": line["pause_reason"], "until": line["paused_until"]})
     return _with_workers([line])[0]
 
 
@@ -126,7 +126,7 @@ def pause_queue(pool: str, body: PauseIn | None) -> dict[str, Any]:
 def resume_queue(pool: str) -> dict[str, Any]:
     """Let a paused pool go on at once."""
     line = pools.resume(pool)
-    _note("queue.resumed", pool)
+    noted("queue.resumed", pool)
     return _with_workers([line])[0]
 
 
@@ -148,13 +148,3 @@ def _with_workers(lines: list[Row]) -> list[Row]:
     workers = {line["pool"]: line for line in fleet.by_pool(POOLS)}
     nobody = {"threads": 0, "busy": 0, "utilization": 0.0}
     return [nobody | workers.get(line["pool"], {}) | line for line in lines]
-
-
-def _note(action: str, pool: str, details: Row | None = None) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=pool,
-        correlation_id=current_request_id(),
-        details=details,
-    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from app import audit, clock
+from app import clock
 from app.accounts.permissions import demand, may, own_only
 from app.api.answers import Answer
 from app.api.auth import current_principal
 from app.api.glue import op
-from app.api.request_id import current as current_request_id
+from app.api.noted import noted
 from app.api.schedule_shapes import (
     FiresOut,
     FiresQuery,
@@ -155,7 +155,7 @@ def change_schedule(schedule_id: UUID, body: SchedulePatch) -> dict[str, Any]:
         may_exceed_budget=may(current_principal(), "exceed_budget"),
         **_told(body),
     )
-    _note("schedule.changed", row, {"fields": sorted(body.model_fields_set - {"version"})})
+    noted("schedule.changed", row["schedule_id"], {"fields": sorted(body.model_fields_set - {"version"})})
     return _shown(row)
 
 
@@ -164,7 +164,7 @@ def delete_schedule(schedule_id: UUID) -> dict[str, Any]:
     """Remove a schedule; jobs and workflows that it submitted stay and go on."""
     row = _demanded(schedule_id, "manage_schedule")
     changes.delete(row["schedule_id"])
-    _note("schedule.deleted", row)
+    noted("schedule.deleted", row["schedule_id"])
     return {"schedule_id": row["schedule_id"], "status": "cancelled"}
 
 
@@ -181,7 +181,7 @@ def run_schedule(schedule_id: UUID) -> dict[str, Any]:
     """Run a schedule once more now, also one that is paused; its times stay as they are."""
     row = _demanded(schedule_id, "manage_schedule")
     ran = changes.run_now(row["schedule_id"], may_exceed_budget=may(current_principal(), "exceed_budget"))
-    _note("schedule.run", row, {"outcome": ran["outcome"]})
+    noted("schedule.run", row["schedule_id"], {"outcome": ran["outcome"]})
     return ran
 
 
@@ -224,13 +224,13 @@ def _created(body: ScheduleFields) -> Answer:
     row = changes.create(
         Wish(submitted_by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **_told(body))
     )
-    _note("schedule.created", row)
+    noted("schedule.created", row["schedule_id"])
     return Answer(_shown(row), headers={"Location": f"/api/v1/schedules/{row['schedule_id']}"})
 
 
 def _switched(schedule_id: UUID, *, enabled: bool) -> dict[str, Any]:
     row = changes.enable(_demanded(schedule_id, "manage_schedule")["schedule_id"], enabled=enabled)
-    _note("schedule.resumed" if enabled else "schedule.paused", row)
+    noted("schedule.resumed" if enabled else "schedule.paused", row["schedule_id"])
     return _shown(row)
 
 
@@ -270,13 +270,3 @@ def _demanded(schedule_id: UUID, verb: str) -> Row:
 def _shown(row: Row) -> dict[str, Any]:
     who = current_principal()
     return queries.public(row, content=may(who, "view_task_content", row["submitted_by"]))
-
-
-def _note(action: str, row: Row, details: Row | None = None) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=row["schedule_id"],
-        correlation_id=current_request_id(),
-        details=details,
-    )

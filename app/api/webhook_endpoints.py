@@ -7,12 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.accounts.permissions import demand, own_only
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
-from app.api.request_id import current as current_request_id
 from app.api.shapes import When
 from app.db import Row
 from app.errors import NotFound
@@ -110,7 +109,7 @@ def create_endpoint(body: EndpointIn) -> Row:
         description=body.description,
         enabled=body.enabled,
     )
-    _note("endpoint.created", row["endpoint_id"])
+    noted("endpoint.created", row["endpoint_id"])
     return row
 
 
@@ -139,7 +138,7 @@ def change_endpoint(endpoint_id: UUID, body: EndpointPatch) -> Row:
     given = body.model_dump(exclude_unset=True)
     changes = {name: value for name, value in given.items() if value is not None or name == "description"}
     row = endpoints.change(str(endpoint_id), **changes)
-    _note("endpoint.changed", str(endpoint_id), changed=sorted(changes))
+    noted("endpoint.changed", endpoint_id, {"changed": sorted(changes)})
     return row
 
 
@@ -148,7 +147,7 @@ def delete_endpoint(endpoint_id: UUID) -> None:
     """Delete an endpoint; what was on its way to it is skipped."""
     _managed(endpoint_id, "manage_webhooks")
     endpoints.remove(str(endpoint_id))
-    _note("endpoint.deleted", str(endpoint_id))
+    noted("endpoint.deleted", endpoint_id)
 
 
 @op(
@@ -162,7 +161,7 @@ def rotate_endpoint(endpoint_id: UUID) -> Row:
     """Give it a new secret, shown this once; the old one signs as well for 24 hours."""
     _managed(endpoint_id, "manage_webhooks")
     row = endpoints.rotate(str(endpoint_id))
-    _note("endpoint.rotated", str(endpoint_id))
+    noted("endpoint.rotated", endpoint_id)
     return row
 
 
@@ -192,7 +191,7 @@ def rotate_callback_secret() -> dict[str, Any]:
     """Change what signs your callbacks; the old secret signs as well for 24 hours."""
     who = current_principal().user_id
     secret = secrets.rotate_callbacks(who)
-    _note("callback_secret.rotated", who)
+    noted("callback_secret.rotated", who)
     return {"secret": secret}
 
 
@@ -204,13 +203,3 @@ def _managed(endpoint_id: UUID, verb: str) -> Row:
     except NotFound:
         raise NotFound(f"There is no endpoint {endpoint_id}.") from None
     return row
-
-
-def _note(action: str, subject: str, **details: object) -> None:
-    audit.record(
-        action,
-        actor=current_principal().user_id,
-        subject=subject,
-        correlation_id=current_request_id(),
-        details=details,
-    )

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from app import audit
 from app.accounts.permissions import demand, may
 from app.api.answers import Answer
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
 from app.api.reading import Input
 from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON, Page, PageQuery, When
@@ -147,7 +147,9 @@ def save_workflow_template(body: TemplateIn) -> dict[str, Any]:
     except Invalid:
         _demand_sound(body)
         raise
-    _note("saved", body.name, version=saved["version"], visibility=saved["visibility"])
+    noted(
+        "workflow_template.saved", body.name, {"version": saved["version"], "visibility": saved["visibility"]}
+    )
     return _shown(saved, TemplateWhole)
 
 
@@ -163,7 +165,7 @@ def archive_workflow_template(name: TemplateName) -> None:
     """Take a template out of the list; its runs and versions are kept, saving or restoring brings it back."""
     _demand_mine(name)
     templates.archive(name)
-    _note("archived", name)
+    noted("workflow_template.archived", name)
 
 
 @op(
@@ -203,7 +205,7 @@ def restore_workflow_template(name: TemplateName, version: TemplateVersion) -> d
     """Make an old version current again, as a new version; an archived template comes back."""
     _demand_mine(name)
     restored = templates.restore(name, version, by=current_principal().user_id)
-    _note("restored", name, restored=version, version=restored["version"])
+    noted("workflow_template.restored", name, {"restored": version, "version": restored["version"]})
     return _shown(restored, TemplateWhole)
 
 
@@ -269,13 +271,3 @@ def _actions(row: Row) -> list[str]:
     who = current_principal()
     mine = may(who, "manage_template", row["owner"])
     return [*(["run"] if may(who, "submit_workflow") else []), *(["save", "archive"] if mine else [])]
-
-
-def _note(what: str, name: str, **details: object) -> None:
-    audit.record(
-        f"workflow_template.{what}",
-        actor=current_principal().user_id,
-        subject=name,
-        correlation_id=current_request_id(),
-        details=details,
-    )

@@ -9,12 +9,14 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
-from app import audit, clock
-from app.accounts.permissions import demand, may, own_only
+from app import clock
+from app.accounts.permissions import may, own_only
 from app.api import conditional
 from app.api.answers import Answer
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.noted import noted
+from app.api.ownership import seen_workflow
 from app.api.pace import come_back, pace
 from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON
@@ -118,7 +120,7 @@ def get_workflow_analytics(query: AnalyticsQuery) -> dict[str, Any]:
 )
 def get_workflow(workflow_id: UUID) -> Answer:
     """Show or poll a run: 304 while nothing changed; `poll.next_after_ms` says when to come back."""
-    seen = _seen(workflow_id, "view_workflow")
+    seen = seen_workflow(workflow_id, "view_workflow")
     hint = come_back(document.poll(seen, pace()))
     return conditional.answer(_tag(seen), lambda: _document(workflow_id, seen), hint)
 
@@ -133,7 +135,7 @@ def get_workflow(workflow_id: UUID) -> Answer:
 )
 def get_workflow_step(workflow_id: UUID, step_id: StepId) -> Answer:
     """Show one step of a run, for those who may see it also as it was written."""
-    seen = _seen(workflow_id, "view_workflow")
+    seen = seen_workflow(workflow_id, "view_workflow")
     return conditional.answer(_tag(seen), lambda: _step(workflow_id, step_id, seen))
 
 
@@ -186,16 +188,16 @@ def resume_workflow(workflow_id: UUID) -> dict[str, Any]:
 )
 def retry_workflow(workflow_id: UUID, body: WorkflowRetryIn | None) -> Answer:
     """Run a finished run again, as a new one that keeps what was done in it; or from a step on that you name."""
-    _seen(workflow_id, "manage_workflow")
+    seen_workflow(workflow_id, "manage_workflow")
     from_step = body.from_step if body else None
     row = runs.retry(str(workflow_id), by=current_principal().user_id, from_step=from_step)
-    _note("retried", str(workflow_id), new_workflow_id=row["workflow_id"], from_step=from_step)
+    noted("workflow.retried", workflow_id, {"new_workflow_id": row["workflow_id"], "from_step": from_step})
     return _accepted(row)
 
 
 def accepted(row: Row, **details: object) -> Answer:
     """The answer to a submission, from the row of the run; notes who it was."""
-    _note("submitted", row["workflow_id"], name=row["name"], **details)
+    noted("workflow.submitted", row["workflow_id"], {"name": row["name"], **details})
     return _accepted(row)
 
 
@@ -210,22 +212,6 @@ def links(workflow_id: str) -> dict[str, str]:
     base = f"/api/v1/workflows/{workflow_id}"
     verbs = {verb: f"{base}/{verb}" for verb in ("cancel", "pause", "resume", "retry")}
     return {"self": base, **verbs, "page": f"/workflows/{workflow_id}"}
-
-
-def _seen(workflow_id: UUID, verb: str) -> Row:
-    """What decides about a 304 (queries.version), if the caller may `verb` the run.
-
-    The same NotFound for what is not there and for what is somebody else's.
-    """
-    nothing = NotFound(f"There is no workflow {workflow_id}.")
-    seen = queries.version(str(workflow_id))
-    if seen is None:
-        raise nothing
-    try:
-        demand(current_principal(), verb, seen["submitted_by"])
-    except NotFound:
-        raise nothing from None
-    return seen
 
 
 def _tag(seen: Row) -> str:
@@ -271,9 +257,9 @@ def _actions(row: Row) -> list[str]:
 
 
 def _steered(workflow_id: UUID, steer: Callable[[str], Row], done: str) -> Row:
-    _seen(workflow_id, "manage_workflow")
+    seen_workflow(workflow_id, "manage_workflow")
     row = steer(str(workflow_id))
-    _note(done, str(workflow_id))
+    noted(f"workflow.{done}", workflow_id)
     return row
 
 
@@ -312,13 +298,3 @@ def _review(body: WorkflowIn, inputs: JSON | None) -> Review:
     if place == "/source":
         return review.of_text(body.source or "", known, inputs)
     return review.of_json(_raw(body, place), known, inputs)
-
-
-def _note(what: str, workflow_id: str, **details: object) -> None:
-    audit.record(
-        f"workflow.{what}",
-        actor=current_principal().user_id,
-        subject=workflow_id,
-        correlation_id=current_request_id(),
-        details=details,
-    )

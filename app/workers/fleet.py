@@ -61,6 +61,16 @@ def listing(ttl_seconds: float = 60) -> list[Row]:
     )
 
 
+def living(ttl_seconds: float = 60) -> int:
+    """How many workers were heard of within `ttl_seconds`."""
+    return int(
+        db.value(
+            "SELECT count(*) FROM workers WHERE seen_at >= clock_timestamp() - %(ttl)s * interval '1 s'",
+            ttl=ttl_seconds,
+        )
+    )
+
+
 def capacity(ttl_seconds: float = 60) -> Row:
     """{total, active, idle, threads, busy, utilization}: living workers and how much of them is in use."""
     living = [w for w in listing(ttl_seconds) if w["state"] != "lost"]

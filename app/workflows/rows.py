@@ -14,8 +14,6 @@ from app.db import Row, as_json, db
 from app.workflows.graph import Again, StepState
 from app.workflows.plan import Planned
 
-STOPPING = "stopping"
-"""The `status_reason` of a step whose work the run told to stop."""
 CANCELLING = "cancelling"
 """The `status_reason` of a run that somebody cancelled and of which something still runs."""
 

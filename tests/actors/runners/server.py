@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.local_server import Server, at_work
 
 
 @dataclass
@@ -98,16 +99,6 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Server(ThreadingHTTPServer):
-    """One whose forgotten connections do not hold up the end of a test."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
-
-
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     """A server on a free port of 127.0.0.1."""
@@ -117,10 +108,5 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     site.port = server.server_address[1]
     site.url = f"{'https' if tls else 'http'}://127.0.0.1:{site.port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with at_work(server):
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()

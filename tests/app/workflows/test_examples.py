@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from app.workflows import document, runs
@@ -10,53 +12,12 @@ from app.workflows.runs import RunWish
 from tests import acting
 from tests.acting import OWNER
 from tests.app.workflows.playing import ends, jobs_of, run, statuses
+from tests.app.workflows.test_plan import REFERENCE
 
 pytestmark = pytest.mark.usefixtures("here")
 
-LAUNCH = {
-    "workflow_id": "marketing_campaign_001",
-    "name": "Product Launch Campaign",
-    "steps": [
-        {
-            "step_id": "generate_blog",
-            "agent_id": "copywriter",
-            "parameters": {"topic": "New AI Product Launch", "word_count": 2000, "tone": "professional"},
-            "retry": 3,
-        },
-        {
-            "step_id": "parallel_assets",
-            "type": "parallel",
-            "tasks": [
-                {
-                    "step_id": "generate_image",
-                    "agent_id": "visual-designer",
-                    "parameters": {"prompt": "{{steps.generate_blog.output.title}}", "aspect_ratio": "16:9"},
-                },
-                {
-                    "step_id": "generate_social",
-                    "agent_id": "social-media-manager",
-                    "parameters": {
-                        "content": "{{steps.generate_blog.output.excerpt}}",
-                        "platform": "linkedin",
-                    },
-                },
-            ],
-        },
-        {
-            "step_id": "send_email",
-            "agent_id": "gmail-agent",
-            "parameters": {
-                "to": "customers@example.com",
-                "subject": "New Blog Post: {{steps.generate_blog.output.title}}",
-                "body": "{{steps.generate_blog.output.content}}",
-                "attachments": ["{{steps.parallel_assets.generate_image.output.file_path}}"],
-            },
-            "depends_on": ["parallel_assets"],
-        },
-    ],
-    "on_failure": {"notify": ["manager@example.com"], "retry_workflow": False},
-    "on_success": {"notify": ["team@example.com"]},
-}
+LAUNCH = copy.deepcopy(REFERENCE)
+LAUNCH["steps"][2]["parameters"]["to"] = "customers@example.com"
 
 
 def _agents(*names: str) -> None:
