@@ -53,7 +53,7 @@ def served() -> tuple[str, str]:
 def _start() -> Any:
     if why := missing():
         raise PermanentError(f"The demo model is not there: {why}.")
-    import xllamacpp  # type: ignore[import-not-found,unused-ignore]
+    import xllamacpp  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     order = xllamacpp.CommonParams()
     order.model.path = str(weights())
