@@ -6,27 +6,46 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from actors.clearance import Clearance
 from actors.desk import Desk
 from actors.purse import Purse
-from actors.runners.base import ProviderDesk
+from actors.runners.base import Answer, ProviderDesk
 from actors.watchdog import Watchdog
 from app import clock
+from app.agents.definition import EFFECT
+from app.approvals import asking
+from app.approvals.wanted import Wanted
 from app.budgets.usage import Usage
-from app.db import db, dumps
-from app.errors import AttemptTimeout, Cancelled, PermanentError, Released, Stalled, StoppedByBudget
+from app.db import AWAY, db, dumps
+from app.errors import (
+    Asked,
+    AttemptTimeout,
+    Cancelled,
+    Invalid,
+    NotPermitted,
+    PermanentError,
+    Released,
+    Stalled,
+    StoppedByBudget,
+)
 from app.jobs import artifacts
 from app.jobs.claims import Claim
 from app.jobs.timeline import Line, Report
+from app.quality import drafts
 
 NEWS = ("progress", "stage", "current_step", "process_id", "usage", "checkpoint", "pins", "watchdog")
 LONGEST_ARGUMENT, MOST_ARGUMENTS = 2_000, 8_000
 """Characters of one argument, and of all of a call, that the story keeps."""
 LONGEST_PIN = 200
 LEVELS = ("debug", "info", "warning", "error")
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+"""Seconds between tries to reach Postgres while it is away."""
+Found = TypeVar("Found")
 # What Callboard itself says of an attempt: it moves no clock, and no agent talks so much that it is not kept.
 OUR_WORDS = ("budget", "watchdog")
 
@@ -67,6 +86,10 @@ class Attempt:
         self.watchdog: Watchdog | None = None
         self.desk: Desk | None = None
         self.partial_result: dict[str, Any] | None = None
+        self.verdict: str | None = None
+        self.score: float | None = None
+        self.clearance: Clearance | None = None
+        """What policies want to be asked; None: nobody has looked."""
 
     # -- what agents call
 
@@ -184,8 +207,98 @@ class Attempt:
                 self._news["checkpoint"] = self._kept
             return dict(self._kept)
 
+    def ask(
+        self,
+        question: str,
+        *,
+        key: str = "",
+        shown: Any = None,
+        form: dict[str, Any] | None = None,
+        options: tuple[str, ...] = ("approve", "reject"),
+        editable: dict[str, Any] | None = None,
+        approvers: tuple[str, ...] = (),
+        deadline_seconds: float | None = None,
+        on_timeout: str = "reject",
+        escalate_seconds: float | None = None,
+        escalate_to: tuple[str, ...] = (),
+        kind: str = "agent",
+        draft_number: int | None = None,
+    ) -> Answer:
+        """The answer to exactly this question; raises Asked while there is none, PermanentError if it is no question."""
+        wanted = Wanted.of(
+            question, key=key, shown=shown, form=form, options=options, editable=editable, approvers=approvers,
+            deadline_seconds=deadline_seconds, on_timeout=on_timeout, escalate_seconds=escalate_seconds,
+            escalate_to=escalate_to, kind=kind, draft_number=draft_number,
+        )  # fmt: skip
+        _demand_askable(wanted)
+        if found := self._insist(lambda: asking.answer_to(self.claim.job_id, wanted.digest)):
+            return Answer(**found)
+        raise Asked(wanted.as_question())
+
+    def permit(self, effect: str, question: str, *, shown: Any = None) -> None:
+        """Ask a person before `effect` if a policy demands it; raises Asked, or NotPermitted."""
+        wanted = Wanted.of(question, shown=shown)
+        _demand_askable(wanted)
+        if not isinstance(effect, str) or not EFFECT.match(effect):
+            raise PermanentError(f"{effect!r} is no effect: lower-case words and digits, joined by hyphens")
+        if clearance := self.clearance:
+            self._insist(lambda: clearance.permit(effect, question, wanted.shown))
+
+    def drafts(self) -> list[dict[str, Any]]:
+        """What is known of the drafts, without their content."""
+        return self._insist(lambda: drafts.outline(self.claim.job_id))
+
+    def draft(self, number: int) -> dict[str, Any]:
+        """The content of one draft."""
+        found = self._insist(lambda: drafts.one(self.claim.job_id, number))
+        if found is None:
+            raise PermanentError(f"the job has no draft {number}")
+        return dict(found["content"])
+
+    def keep_draft(self, number: int, content: dict[str, Any], **made: Any) -> None:
+        """Keep a draft; `made`: source, model, seconds."""
+        self._demand_mine(lambda mine: drafts.keep(number=number, content=content, **mine, **made))
+
+    def judged_draft(self, number: int, report: dict[str, Any]) -> None:
+        """Keep a draft's report."""
+        self._demand_mine(lambda mine: drafts.judged(number=number, report=report, **mine))
+
+    def _demand_mine(self, write: Callable[[dict[str, Any]], bool]) -> None:
+        claim = self.claim
+        mine = {"job_id": claim.job_id, "fence": claim.fence, "lease_id": claim.lease_id}
+        if not self._insist(lambda: write(mine)):
+            self.lost = True
+            raise Cancelled
+
+    def _insist(self, do: Callable[[], Found]) -> Found:
+        """Speak to Postgres, again and again while it is away and the attempt may go on: a draft is dear."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                with db.quick():
+                    return do()
+            except AWAY:
+                self.stop_due()
+                time.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+
+    def judged(self, verdict: str, score: float | None) -> None:
+        """What the gate said of the result that is to come."""
+        self.verdict, self.score = verdict, score
+
     def checkpoint_due(self) -> None:
-        """Raise if the attempt must stop here."""
+        """Raise if the attempt must stop here, or ask before it goes on."""
+        self.stop_due()
+        clearance, purse = self.clearance, self.purse
+        if clearance and purse and clearance.minds_spending:
+            try:
+                clearance.spending(lambda: purse.spent_usd, self.partial_result)
+            except NotPermitted as refused:
+                self.partial_result = self.partial_result or refused.so_far
+                raise
+
+    def stop_due(self) -> None:
+        """Raise if the attempt must stop at once."""
         if self.cancelled:
             raise Cancelled
         if self.releasing:
@@ -289,6 +402,16 @@ class Attempt:
             self._lines.append(
                 Line(at=clock.now(), kind=kind, level=level, source=source, message=message, data=data)
             )
+
+
+def _demand_askable(wanted: Wanted) -> None:
+    """PermanentError that names what is wrong with a question."""
+    try:
+        wanted.check()
+    except Invalid as wrong:
+        told = "; ".join(f"{place[1:]} {said}" for place, said in wrong.fields)
+        details: dict[str, Any] = {"fields": wrong.fields}
+        raise PermanentError(f"This cannot be asked: {told}", details=details) from wrong
 
 
 def brief(arguments: dict[str, Any] | str) -> dict[str, Any] | str:

@@ -40,6 +40,8 @@ def note_health(
             config = agent.runner_config | {"http_allow_private": http_allow_private}
             if agent.runner in USES_PROVIDERS:
                 config["provider_specs"] = _specs(providers, agent, secret)
+            if agent.runner == "pipeline":
+                config["publishes"] = bool(secret("STRAPI_URL"))
             health = runner_named(agent.runner).health(config)
             found[agent.agent_id] = (health.status, health.reason)
     registry.note_health(found)

@@ -16,8 +16,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.approvals import links
 from app.db import AWAY, Row, db
-from app.errors import Released
+from app.errors import CallboardError, Released
 from app.notify import deliveries, endpoints, secrets, setup
 from app.notify.deliveries import Outcome
 from app.observe import logs
@@ -36,6 +37,8 @@ PER_LANE = 3
 # Of what one person owns at once, to however many hosts: the other half is always there for everybody else.
 PER_OWNER = THREADS // 2
 LAST_WORD_SECONDS = 2.0
+# Whoever gets one of these by mail, and is named, may answer by a link in it.
+ASKING = ("approval.requested", "approval.escalated")
 SETTLE_TRIES = 5
 
 
@@ -139,7 +142,7 @@ class Courier:
         if delivery["channel"] == "email":
             from actors.channels import email
 
-            return email.send(delivery, self.settings)
+            return email.send(delivery, self.settings, answer_at=_answer_at(delivery, self.settings))
         if delivery["channel"] == "chat":
             from actors.channels import chat
 
@@ -187,6 +190,22 @@ class Courier:
             threads = list(self._in_hand)
         for thread in threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
+
+
+def _answer_at(delivery: Row, settings: Settings) -> str | None:
+    """Where whoever gets this mail answers without signing in; None if it asks them nothing.
+
+    The link is made here and not with the notification, so that it stands in the mail and nowhere else.
+    """
+    approval_id = delivery["subject_id"]
+    if delivery["event"] not in ASKING or not str(delivery["payload"]["link"]).endswith(f"/{approval_id}"):
+        return None
+    try:
+        with db.transaction():
+            token = links.make(approval_id, delivery["target"], key=settings.signing_key)
+    except CallboardError:  # settled meanwhile, or a rule sends it to somebody who is not asked
+        return None
+    return links.address(settings.public_url, token)
 
 
 def signing(delivery: Row) -> tuple[str | None, list[str]]:

@@ -15,17 +15,30 @@ from typing import Any, TypeVar
 
 from actors import followups
 from actors.attempt import Attempt
+from actors.clearance import Clearance
 from actors.desk import Desk
-from actors.post import Post
+from actors.gatekeeper import gate_of, is_gated, result_of
+from actors.post import REFUSED, Post
 from actors.purse import Purse
 from actors.runners import get as runner_named
 from actors.runners.base import Work
 from actors.watchdog import watchdog_for
 from app.agents import registry
 from app.agents.definition import Definition
+from app.approvals import asking
 from app.db import AWAY, db, dumps
-from app.errors import Cancelled, Held, JobError, LostLease, PermanentError, Released, TemporaryError
-from app.jobs import lifecycle, timeline
+from app.errors import (
+    Asked,
+    Cancelled,
+    Held,
+    Invalid,
+    JobError,
+    LostLease,
+    PermanentError,
+    Released,
+    TemporaryError,
+)
+from app.jobs import lifecycle, queries, timeline
 from app.jobs.claims import Claim
 from app.jobs.lifecycle import Success
 from app.jobs.states import Reason
@@ -40,6 +53,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 LARGEST_RESULT = 1_000_000
 # Of a result that was stopped and is larger: characters of a text, and bytes of any part, that are kept.
 LONGEST_TEXT, LONGEST_PART = 50_000, 300_000
+LONGEST_TOLD = 500
+"""Characters of a question in the story; the question itself has them all."""
 USES_PROVIDERS = ("llm", "pipeline")
 
 
@@ -120,7 +135,8 @@ def _open(post: Post, claim: Claim, definition: Definition) -> Attempt:
         drain=post.draining,
     )
     attempt.watchdog = watchdog_for(definition)
-    attempt.desk = Desk(post, claim) if definition.ours.runner in USES_PROVIDERS else None
+    asks_models = definition.ours.runner in USES_PROVIDERS or is_gated(definition, claim)
+    attempt.desk = Desk(post, claim) if asks_models else None
     post.enter(attempt)
     return attempt
 
@@ -136,15 +152,16 @@ def time_limit(most: int, command_default: int, claim: Claim, definition: Defini
 def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     claim = attempt.claim
     try:
-        attempt.purse = Purse.open(post, claim, definition, attempt.event)
+        clearance = hold_on(post, claim, lambda: cleared(claim, definition))
+        attempt.clearance = clearance
+        whole = clearance.minds_spending
+        attempt.purse = Purse.open(post, claim, definition, attempt.event, whole=whole)
         work = _work(post, attempt, definition)
-        result = runner_named(definition.ours.runner).run(work, attempt)
-        _demand_result(result)
+        gate = hold_on(post, claim, lambda: gate_of(definition, claim, attempt))
+        result = result_of(runner_named(definition.ours.runner), work, attempt, gate, demanded)
         if definition.ours.produced_by:
             result = result | {"produced_by": definition.ours.produced_by}
-        return Ending(
-            lambda: _complete(post, definition, Success(claim, result, attempt.amounts)), "completed"
-        )
+        return Ending(lambda: _complete(post, definition, _success(attempt, result)), "completed")
     except Cancelled:
         if attempt.lost:
             raise LostLease from None
@@ -153,6 +170,9 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         return Ending(quickly(lambda: lifecycle.release(claim)), "released")
     except Held as held:
         return Ending(quickly(partial(_hold, claim, held)), "held")
+    except Asked as asked:
+        attempt.event("asked", f"Asks: {str(asked)[:LONGEST_TOLD]}", by=asked.question.get("kind", "agent"))
+        return Ending(partial(_ask, post, attempt, definition, asked), "asked")
     except JobError as error:
         trace = str(error.details.get("traceback") or traceback.format_exc())
         raise AttemptFailed(post, claim, definition, error, trace) from error
@@ -160,6 +180,34 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         kind = type(unexpected).__name__
         failure = TemporaryError(str(unexpected)[:2000] or kind, details={"type": kind})
         raise AttemptFailed(post, claim, definition, failure, traceback.format_exc()) from unexpected
+
+
+def _success(attempt: Attempt, result: dict[str, Any]) -> Success:
+    return Success(attempt.claim, result, attempt.amounts, attempt.verdict, attempt.score)
+
+
+def cleared(claim: Claim, definition: Definition) -> Clearance:
+    """What the attempt may do unasked, once it may start; raises Asked, or NotPermitted."""
+    clearance = Clearance(claim, definition)
+    clearance.before_start()
+    return clearance
+
+
+def _ask(post: Post, attempt: Attempt, definition: Definition, asked: Asked) -> None:
+    """The job waits, its checkpoint is kept and the question is put, or none of it."""
+    claim, report = attempt.claim, attempt.take_report()
+    try:
+        with db.transaction():
+            if not report.is_empty:
+                timeline.write(report)
+            if lifecycle.wait_for_answer(claim):
+                asking.ask_for_job(claim, asked.question)
+    except AWAY:
+        attempt.put_back(report)
+        raise
+    except (Invalid, *REFUSED) as refused:
+        error = PermanentError(f"the question cannot be kept: {refused}"[:2000])
+        raise AttemptFailed(post, claim, definition, error, traceback.format_exc()) from refused
 
 
 def _hold(claim: Claim, held: Held) -> None:
@@ -186,21 +234,33 @@ def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
             "workspace_roots": [str(root) for root in s.workspace_roots],
             "execute_roots": [str(root) for root in s.execute_roots],
             "http_allow_private": s.http_allow_private,
-        },
+        }
+        | ({"content": s.content_services} if definition.ours.runner == "pipeline" else {}),
         timeout_seconds=attempt.deadline - attempt.started,
         soft_seconds=attempt.soft_deadline - attempt.started,
         memory_mb=s.job_memory_mb,
         idempotency_key=claim.idempotency_key,
+        root_job_id=_root(post, claim) if definition.ours.runner == "pipeline" else None,
     )
 
 
-def _demand_result(result: Any) -> None:
+def _root(post: Post, claim: Claim) -> str:
+    def look() -> str:
+        with db.quick():
+            return queries.root(claim.job_id)
+
+    return hold_on(post, claim, look)
+
+
+def demanded(result: Any) -> dict[str, Any]:
+    """The same result; PermanentError for one that cannot be kept."""
     if not isinstance(result, dict):
         raise PermanentError(f"the agent answered {type(result).__name__}; a result must be a JSON object")
     if (size := len(dumps(result))) > LARGEST_RESULT:
         raise PermanentError(
             f"the result has {size} bytes; at most {LARGEST_RESULT} are kept: leave large output as an artifact"
         )
+    return result
 
 
 def kept_of(so_far: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -84,23 +84,41 @@ class Purse:
         self._settled = {"usd": Decimal(0), "tokens": Decimal(0), "minutes": Decimal(0)}
         self._settled_at = self._began
         self._not_before = 0.0
+        self._whole = False
         self._blind = False  # Postgres was away when it should have said what may be used
         self._warned: set[str] = set()
         self._exhausted: str | None = None
 
     @classmethod
-    def open(cls, post: Post, claim: Claim, definition: Definition, say: Say | None = None) -> Purse:  # noqa: ARG003 - what opens a purse hands its post along
-        """The purse for an attempt; raises Held if a shared budget lets nothing begin now."""
+    def open(
+        cls,
+        post: Post,  # noqa: ARG003 - what opens a purse hands its post along
+        claim: Claim,
+        definition: Definition,
+        say: Say | None = None,
+        *,
+        whole: bool = False,
+    ) -> Purse:
+        """The purse for an attempt; raises Held if a shared budget lets nothing begin now.
+
+        `whole`: somebody wants to know what the job spent in all its attempts.
+        """
         purse = cls(claim, allowance_of(claim, definition), say or _silence)
+        purse._whole = whole
         purse._remember()
         if purse._shared:
             purse._reserve()
         purse.usd_left = purse._dollars_left()
         return purse
 
+    @property
+    def spent_usd(self) -> Decimal:
+        """Dollars that the job has used until now; with earlier attempts if there is an allowance, or `whole`."""
+        return self._used("usd") + self.before.get("usd", Decimal(0))
+
     def _remember(self) -> None:
-        """What earlier attempts of the same job used counts against its allowance."""
-        if not self.allowance or self.spender.fence == 1:
+        """What earlier attempts of the same job used counts too."""
+        if not (self.allowance or self._whole) or self.spender.fence == 1:
             return
         try:
             with db.quick():

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from actors import followups, news
 from app.accounts import refresh
 from app.agents import registry
+from app.approvals import answering, links
+from app.approvals import queries as approvals
 from app.budgets import changes, limits
 from app.budgets.changes import Kept
-from app.db import db
+from app.db import AWAY, db
 from app.errors import NotFound
 from app.jobs import spending, upkeep
 from app.jobs.artifacts import Store
@@ -22,7 +25,7 @@ from app.providers import pools
 from app.schedules import due, queries
 from app.settings import Settings
 from app.workers import fleet
-from app.workflows import progress, runs
+from app.workflows import asking, runs
 
 log = logs.get("sweeps")
 
@@ -54,8 +57,29 @@ def call_due(_settings: Settings) -> None:
     with db.quick():
         promote()
     followups.attend()
-    with db.transaction():
-        progress.expire_approvals()
+    mind_questions()
+
+
+def mind_questions(limit: int = 100) -> None:
+    """Questions whose time is over, and those that others are to hear of: each in a transaction of its own."""
+    with db.quick():
+        late, overdue = approvals.due(limit), approvals.to_escalate(limit)
+    for each in late:
+        _mind(each["approval_id"], partial(asking.expire, each))
+    for approval_id in overdue:
+        _mind(approval_id, partial(answering.escalate, approval_id))
+
+
+def _mind(approval_id: str, do: Callable[[], bool]) -> None:
+    """One that cannot be settled must not hold up the others."""
+    try:
+        with db.transaction():
+            db.run("SET LOCAL idle_in_transaction_session_timeout = '10s'")
+            do()
+    except AWAY:
+        raise
+    except Exception:
+        log.exception("question.stuck", approval_id=approval_id)
 
 
 def fire_schedules(_settings: Settings) -> None:
@@ -167,6 +191,7 @@ def purge(settings: Settings) -> None:
         queries.prune(settings.history_retention_days)
         refresh.prune()
         deliveries.purge(settings.job_retention_days)
+        links.forget(settings.job_retention_days)
         if gone:
             log.info("purge.done", jobs=gone)
 

@@ -56,6 +56,7 @@ def _know_all_tables() -> None:
     import app.jobs.models
     import app.notify.models
     import app.providers.models
+    import app.quality.models
     import app.schedules.models
     import app.workers.models
     import app.workflows.models  # noqa: F401

@@ -14,7 +14,7 @@ CallboardError
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CallboardError(Exception):
@@ -186,6 +186,14 @@ class StoppedByBudget(PermanentError):
     code = "stopped_budget"
 
 
+class NotPermitted(PermanentError):
+    """Somebody was asked whether the job may go on, and it may not."""
+
+    code = "not_permitted"
+    so_far: dict[str, Any] | None = None
+    """The result as far as it was when they were asked."""
+
+
 class Stalled(TemporaryError):
     """The job was alive and got nowhere: its watchdog stopped it."""
 
@@ -212,6 +220,18 @@ class Held(Exception):
         super().__init__(message)
         self.reason, self.message, self.until = reason, message, until
         self.agent_wide, self.subject = agent_wide, subject
+
+
+class Asked(Exception):
+    """The attempt asks a person and ends here; a later one goes on when there is an answer.
+
+    `question` is what app.approvals.asking.Question takes besides the job's own facts.
+    """
+
+    def __init__(self, question: dict[str, Any]) -> None:
+        """Nothing is asked yet: whoever settles the attempt puts the question in the same transaction."""
+        super().__init__(str(question.get("question", "")))
+        self.question = question
 
 
 class Cancelled(Exception):

@@ -11,7 +11,7 @@ import secrets
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -24,6 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 POOLS = ("marketing", "testing", "engineering", "general")
 PROVIDER_KEYS = ("hf_token", "gemini_api_key", "anthropic_api_key", "openai_api_key")
 PROVIDERS = ("ollama", "huggingface", "gemini", "anthropic", "openai")
+STRAPI_NAMES = (
+    "title", "content", "slug", "excerpt", "tags", "category", "image", "image_url", "image_alt", "image_credit",
+    "seo_title", "seo_description",
+)  # fmt: skip
 
 
 class Settings(BaseSettings):
@@ -196,6 +200,45 @@ class Settings(BaseSettings):
     openai_base_url: str = Field("https://api.openai.com/v1", description="Where OpenAI is.")
     openai_model: str = Field("gpt-6-sol", min_length=1, description="OpenAI's model.")
 
+    # -- content
+    strapi_url: str = Field(
+        "", description="Strapi, where the content pipeline publishes. Empty: dry runs, nothing is published."
+    )
+    strapi_api_token: str = Field(
+        "",
+        repr=False,
+        description="Its API token: find, create, update and delete of the collection, and upload. The workers need it.",
+    )
+    strapi_collection: str = Field(
+        "articles",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,99}$",
+        description="Plural API id of the collection type.",
+    )
+    strapi_fields: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        (
+            *((name, name) for name in ("title", "content", "slug", "excerpt", "tags")),
+            ("image", "featured_image"),
+        ),
+        description="What goes into which field: `ours=theirs` pairs separated by spaces ([docs](docs/content.md)).",
+    )
+    strapi_key_field: str = Field(
+        "callboard_key",
+        pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$",
+        description="Text field that tells a post published before; without it the end of the slug does.",
+    )
+    strapi_public_url: str = Field(
+        "",
+        description="Address of a published post, with `{slug}`, `{id}` or `{document_id}`. Empty: that of its API.",
+    )
+    pexels_api_key: str = Field(
+        "", repr=False, description="Key for pictures from Pexels; the workers need it."
+    )
+    unsplash_access_key: str = Field(
+        "",
+        repr=False,
+        description="Key for pictures from Unsplash, which is asked after Pexels; the workers need it.",
+    )
+
     # -- news
     smtp_host: str = Field(
         "", description="Mail server, for notifications and gmail-agent. Empty: no mail is sent."
@@ -303,6 +346,33 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return tuple(dict.fromkeys(people))  # type: ignore[call-overload]
 
+    @field_validator("strapi_fields", mode="before")
+    @classmethod
+    def _fields_named(cls, value: object) -> object:
+        """`title=title content=body` from the environment."""
+        if not isinstance(value, str):
+            return value
+        pairs = tuple(pair.partition("=")[::2] for pair in value.split())
+        for ours, theirs in pairs:
+            if ours not in STRAPI_NAMES:
+                msg = f"{ours!r} is none of {', '.join(STRAPI_NAMES)}"
+                raise ValueError(msg)
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,99}(:text)?", theirs):
+                msg = f"{ours}={theirs}: write pairs like title=title, or tags=tags:text"
+                raise ValueError(msg)
+        if len(dict(pairs)) < len(pairs) or not {"title", "content"} <= dict(pairs).keys():
+            msg = "title and content must go into a field, and each name stands there once"
+            raise ValueError(msg)
+        return pairs
+
+    @field_validator("strapi_url", "strapi_public_url")
+    @classmethod
+    def _site_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            msg = "write an address like https://cms.example.org"
+            raise ValueError(msg)
+        return url.rstrip("/")
+
     @field_validator("ollama_base_url", "openai_base_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
@@ -388,6 +458,22 @@ class Settings(BaseSettings):
         """The configured chats: name → address, which is a secret."""
         slack = {"slack": self.slack_webhook_url} if self.slack_webhook_url else {}
         return slack | dict(self.notify_channels)
+
+    @property
+    def content_services(self) -> dict[str, Any]:
+        """What the content pipeline calls: {strapi: {url, token, …}, pexels_key, unsplash_key}."""
+        return {
+            "strapi": {
+                "url": self.strapi_url,
+                "token": self.strapi_api_token,
+                "collection": self.strapi_collection,
+                "fields": dict(self.strapi_fields),
+                "key_field": self.strapi_key_field,
+                "public_url": self.strapi_public_url,
+            },
+            "pexels_key": self.pexels_api_key,
+            "unsplash_key": self.unsplash_access_key,
+        }
 
     @property
     def smtp(self) -> dict[str, str]:

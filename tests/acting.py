@@ -10,6 +10,9 @@ from uuid import UUID
 from app import clock
 from app.agents import registry
 from app.agents.definition import parse
+from app.approvals import asking
+from app.approvals import queries as approvals
+from app.approvals.wanted import Wanted
 from app.db import Row, db
 from app.errors import PermanentError, TemporaryError
 from app.jobs import claims, intake, lifecycle
@@ -17,6 +20,7 @@ from app.jobs.claims import Claim
 from app.jobs.intake import Wish
 from app.jobs.states import Reason, Status
 from app.settings import POOLS
+from app.workflows import asking as answering
 
 OWNER = "ada@example.com"
 
@@ -86,6 +90,32 @@ def rescue(taken: Claim, *, max_lost: int = 3) -> Row:
     return found
 
 
+def asks(taken: Claim, question: str = "Well?", *, key: str = "", **wanted: Any) -> str:
+    """Let an attempt end by asking a person, as its runner would; answers the id of the question."""
+    wish = Wanted(question=question, key=key, **wanted)
+    wish.check()
+    assert lifecycle.wait_for_answer(taken)
+    return asking.ask_for_job(taken, wish.as_question())
+
+
+def asked(question: str = "Well?", **wanted: Any) -> tuple[str, str]:
+    """A new job that waits for a person, and the id of its question."""
+    taken = claimed()
+    return taken.job_id, asks(taken, question, **wanted)
+
+
+def expire_questions() -> int:
+    """Settle the questions whose time is over, as the sweep does; answers how many."""
+    return sum(answering.expire(each) for each in approvals.due(100))
+
+
+def too_late(approval_id: str) -> None:
+    """Let the time to answer a question be over."""
+    db.run(
+        "UPDATE approvals SET deadline_at = now() - interval '1 s' WHERE approval_id = %(id)s", id=approval_id
+    )
+
+
 def brought_to(where: Status) -> tuple[str, Claim | None]:
     """A due job in status `where`, and its last claim if it ever had one."""
     if where in (Status.PENDING, Status.QUEUED):
@@ -94,6 +124,8 @@ def brought_to(where: Status) -> tuple[str, Claim | None]:
         return job_id, None
     taken = claimed()
     match where:
+        case Status.AWAITING_INPUT:
+            asks(taken)
         case Status.RETRY:
             lifecycle.retry_later(taken, TemporaryError("again"), 0.0)
         case Status.COMPLETED:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.runners.base import JSON, ProviderDesk
+from actors.runners.base import JSON, Answer, ProviderDesk
 from app.budgets.usage import Usage
-from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released
+from app.errors import Asked, AttemptTimeout, Cancelled, JobError, NotPermitted, PermanentError, Released
 
 
 @dataclass(kw_only=True)
@@ -42,6 +42,26 @@ class RecordingContext:
     """What other jobs left, for `fetch`."""
     stop_error: JobError | None = None
     """Raised by the next checkpoint, as the purse and the watchdog would have it."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """What people say, by question; what is not here is asked (Asked)."""
+    asked: list[JSON] = field(default_factory=list)
+    asked_permits: list[tuple[str, str, Any]] = field(default_factory=list)
+    refused_effects: tuple[str, ...] = ()
+
+    def ask(self, question: str, **more: Any) -> Answer:
+        self.asked.append({"question": question} | more)
+        if question not in self.answers:
+            raise Asked({"question": question} | more)
+        return self.answers[question]
+
+    def permit(self, effect: str, question: str, *, shown: Any = None) -> None:
+        self.asked_permits.append((effect, question, shown))
+        if effect in self.refused_effects:
+            raise NotPermitted(f"not permitted: {effect}")
+
+    def stop_due(self) -> None:
+        self.checkpoint_due()
 
     def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
         self.events.append({"kind": kind, "message": message, "level": level, "data": data})

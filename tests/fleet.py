@@ -223,7 +223,7 @@ class Fleet:
 
     def unfinished(self) -> int:
         """How many jobs have not ended."""
-        return self.count("pending", "queued", "running", "retry")
+        return self.count("pending", "queued", "running", "awaiting_input", "retry")
 
     def finished(self) -> int:
         """How many jobs have ended."""

@@ -1,4 +1,4 @@
-"""What must be true whatever happened, of jobs, runs, schedules and news, as named SQL queries that must answer no rows.
+"""What must be true whatever happened, of jobs, runs, schedules, news, questions and drafts, as named SQL queries that must answer no rows.
 
     broken(read)                       at any moment, also in the middle of the chaos
     broken(read, at_rest=True, ...)    once nothing is left to do, with the ids that clients were promised
@@ -199,7 +199,39 @@ _OF_NEWS: dict[str, str] = {
         HAVING count(DISTINCT d.delivery_id) > 1 OR count(j.job_id) + count(w.workflow_id) = 0""",
 }
 
-ALWAYS: dict[str, str] = _OF_JOBS | _OF_RUNS | _OF_NEWS
+_OF_QUESTIONS: dict[str, str] = {
+    "a job waits for a person if and only if it has an open question": """
+        SELECT j.job_id, j.status, count(a.approval_id) FROM jobs j LEFT JOIN approvals a
+        ON a.job_id = j.job_id AND a.status = 'open'
+        GROUP BY j.job_id HAVING count(a.approval_id) <> (j.status = 'awaiting_input')::int""",
+    "a question of a job is of an attempt that ended by asking, and of no other": """
+        SELECT a.job_id, a.fence, count(*) FROM approvals a LEFT JOIN job_attempts t
+        ON t.job_id = a.job_id AND t.fence = a.fence WHERE a.job_id IS NOT NULL
+        GROUP BY a.job_id, a.fence, t.outcome HAVING count(*) > 1 OR t.outcome IS DISTINCT FROM 'asked'""",
+    "a job that asked goes on with an answer only": """
+        SELECT h.job_id, h.fence FROM job_history h LEFT JOIN approvals a ON a.job_id = h.job_id
+        AND a.fence = h.fence AND a.status IN ('approved','rejected','sent_back','expired')
+        WHERE h.from_status = 'awaiting_input' AND h.to_status = 'queued' AND a.approval_id IS NULL""",
+    "a link was used for the answer of whom it was made for": """
+        SELECT a.approval_id, a.status, l.email FROM approval_links l JOIN approvals a USING (approval_id)
+        WHERE l.used_at IS NOT NULL AND a.answered_by IS DISTINCT FROM l.email""",
+}
+
+_OF_DRAFTS: dict[str, str] = {
+    "drafts are numbered without holes": """
+        SELECT job_id, count(*), max(number) FROM drafts GROUP BY job_id
+        HAVING count(*) <> max(number) OR min(number) <> 1""",
+    "a draft is made once the one before was judged, and not by an attempt before that one's": """
+        SELECT d.job_id, d.number FROM drafts d JOIN drafts before
+        ON before.job_id = d.job_id AND before.number = d.number - 1
+        WHERE before.judged_at IS NULL OR before.judged_at > d.made_at OR before.fence > d.fence""",
+    "a result with a verdict was judged": """
+        SELECT j.job_id, j.verdict FROM jobs j
+        WHERE j.status = 'completed' AND j.verdict IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM drafts d WHERE d.job_id = j.job_id AND d.judged_at IS NOT NULL)""",
+}
+
+ALWAYS: dict[str, str] = _OF_JOBS | _OF_RUNS | _OF_NEWS | _OF_QUESTIONS | _OF_DRAFTS
 
 AT_REST: dict[str, str] = {
     "nothing is stuck": f"SELECT job_id, status, status_reason FROM jobs WHERE status NOT IN {_FINAL}",

@@ -101,3 +101,54 @@ def circling(work: Work, context: Context) -> dict[str, Any]:
         context.checkpoint_due()
         pause.wait(0.05)
     return {"read": work.parameters.get("times", 6)}
+
+
+def asker(work: Work, context: Context) -> dict[str, Any]:
+    """Ask what the parameter `ask` says, as often as the person asks back; answer what they said.
+
+    What was done before each question is kept: `steps` in the result counts how often that was done.
+    """
+    kept = context.checkpoint()
+    if "steps" not in kept:
+        kept = context.checkpoint({"steps": [work.attempt], "comments": []})
+    asked = dict(work.parameters["ask"])
+    while True:
+        answer = context.ask(key=f"round {len(kept['comments'])}", **asked)
+        if answer.decision != "ask_back":
+            break
+        kept = context.checkpoint(kept | {"comments": [*kept["comments"], answer.comment]})
+    said = {"decision": answer.decision, "answer": answer.answer, "edited": answer.edited, "by": answer.by}
+    return said | {"comment": answer.comment, "attempt": work.attempt} | kept
+
+
+def publisher(work: Work, context: Context) -> dict[str, Any]:
+    """Ask before each effect that the parameter `effects` names, showing the parameter `shown`."""
+    for effect in work.parameters.get("effects", ["publish"]):
+        context.permit(effect, f"May I {effect}?", shown=work.parameters.get("shown"))
+    failures = work.parameters.get("failures", 0)
+    if work.attempt <= failures:
+        raise TemporaryError("the web site is away")
+    return {"published": True, "attempt": work.attempt}
+
+
+def careless(work: Work, context: Context) -> dict[str, Any]:
+    """Ask, and go on without an answer."""
+    try:
+        context.ask("Does anybody mind?")
+    except Exception:  # noqa: BLE001 - as careless agents do
+        return {"went_on": True}
+    return {"went_on": False}
+
+
+def buyer(work: Work, context: Context) -> dict[str, Any]:
+    """Buy something for $0.40 `times` times, keeping what was bought; answer which attempt bought each."""
+    bought: list[int] = context.checkpoint().get("bought", [])
+    while len(bought) < work.parameters["times"]:
+        cost = Decimal("0.40")
+        call_id = f"call-{len(bought)}"
+        context.meter(Usage(call_id=call_id, provider="toy", model="toy", output_tokens=1, cost_usd=cost))
+        bought = [*bought, work.attempt]
+        context.checkpoint({"bought": bought})
+        context.partial({"bought": bought})
+        context.checkpoint_due()
+    return {"bought": bought}

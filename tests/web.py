@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from app import create_app
 from app.agents import registry
 from app.agents.definition import parse
+from app.approvals import policies
 from app.db import db, make_engine
 from app.jobs import dispatch, stats
 from app.jobs.artifacts import Store
@@ -33,7 +34,8 @@ _CLEAN = """
     SET LOCAL callboard.retention = 'on';
     DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
     DELETE FROM job_history; DELETE FROM task_history; DELETE FROM jobs; DELETE FROM idempotency_keys;
-    DELETE FROM approvals; DELETE FROM workflows; DELETE FROM workflow_templates; DELETE FROM schedules;
+    DELETE FROM approvals; DELETE FROM approval_policies; DELETE FROM workflows; DELETE FROM workflow_templates; DELETE FROM schedules;
+    DELETE FROM quality_gates;
     DELETE FROM deliveries; DELETE FROM notifications; DELETE FROM webhook_endpoints; DELETE FROM callback_secrets;
     DELETE FROM notify_rules; DELETE FROM followups;
     DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
@@ -111,6 +113,7 @@ def quick(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
             install_test_agents()
             _agents_as_installed[str(engine.url)] = db.value(_AGENTS_NOW)
     registry.forget()
+    policies.forget()
     prices.forget()
     stats._queues.forget()
     return engine

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from actors.builtin import places
 from actors.builtin.text import markdown
-from actors.builtin.text.criteria import Wishes
-from actors.builtin.text.draft import Draft
-from actors.builtin.text.keywords import keywords
 from actors.builtin.text.scoring import CRITERIA, Check, Quality, grade
-from actors.builtin.text.sentences import clean, one_line
 from actors.builtin.text.sources import HTML, from_file, read_text
-from actors.builtin.text.tone import TONES, tone_of_voice
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.draft import Draft
+from app.quality.text.keywords import keywords
+from app.quality.text.sentences import clean, one_line
+from app.quality.text.tone import TONES, tone_of_voice
 
 MOST_CHARACTERS = 200_000
 
@@ -29,7 +28,7 @@ def run(work: Work, context: Context) -> JSON:
     content = _content(work)
     wishes = _wishes(work.parameters)
     threshold = float(work.parameters.get("threshold", 7.0))
-    context.log(f"{Draft(content).words:,} words, {wishes.tone} tone, threshold {threshold:.1f}")
+    context.log(f"{Draft(content).words:,} words, {wishes['tone']} tone, threshold {threshold:.1f}")
     context.stage("check", "Making the checks")
     quality = grade(content, wishes, threshold, each=_teller(context))
     context.stage("report", "Writing the report")
@@ -58,11 +57,11 @@ def _content(work: Work) -> str:
     return content
 
 
-def _wishes(parameters: JSON) -> Wishes:
+def _wishes(parameters: JSON) -> JSON:
     """What the draft is measured against; a tone named by the brand voice holds unless one is given."""
     voice = str(parameters.get("brand_voice") or "")
     tone = str(parameters.get("tone") or tone_of_voice(voice) or TONES[0])
-    return Wishes(str(parameters.get("topic") or ""), int(parameters.get("target_length") or 0), tone, voice)
+    return {**parameters, "tone": tone, "brand_voice": voice}
 
 
 def _teller(context: Context) -> Callable[[Check], None]:

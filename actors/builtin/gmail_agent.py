@@ -6,6 +6,7 @@ later attempt writes only to those it has not reached.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from email.headerregistry import Address
 from pathlib import Path
@@ -136,6 +137,8 @@ def _sent(letter: Letter, server: Server, context: Context) -> JSON:
     if not waiting:
         context.log("An earlier attempt of this job has sent the mail; it is not sent again.")
         return refused
+    people = markdown.count(len(letter.recipients), "recipient")
+    context.permit("send", f"May this mail go out to {people}?", shown=_shown(letter))
     context.checkpoint_due()
     told = server.deliver(letter.message(), waiting, timeout=max(1.0, context.remaining_seconds))
     reached += [address for address in waiting if address not in told]
@@ -153,6 +156,24 @@ def _sent(letter: Letter, server: Server, context: Context) -> JSON:
     for address, words in refused.items():
         context.log(f"{address} was refused: {words}", level="warning")
     return refused
+
+
+def _shown(letter: Letter) -> JSON:
+    """The whole mail, for whoever must agree to it; files by what is in them."""
+    return {
+        **{name: [str(each) for each in getattr(letter, name)] for name in ("to", "cc", "bcc", "reply_to")},
+        "sender": str(letter.sender),
+        "subject": letter.subject,
+        "body": letter.body,
+        "attachments": [
+            {
+                "name": each.name,
+                "bytes": len(each.content),
+                "sha256": hashlib.sha256(each.content).hexdigest(),
+            }
+            for each in letter.attachments
+        ],
+    }
 
 
 def _result(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from actors.builtin import commands, places
 from actors.builtin.text import markdown
-from actors.builtin.text.draft import Draft
-from actors.builtin.text.sentences import clean, one_line
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.draft import Draft
+from app.quality.text.sentences import clean, one_line
 
 if TYPE_CHECKING:
     from actors.builtin.pdf_fonts import Fonts

@@ -9,9 +9,9 @@ from actors.builtin import commands, places
 from actors.builtin.pdf_specialist import slug
 from actors.builtin.slides import Deck, deck
 from actors.builtin.text import markdown
-from actors.builtin.text.sentences import one_line
 from actors.builtin.text.sources import from_file, read_text
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.sentences import one_line
 
 POWERPOINT = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 WAYS = {"outline": "from the outline", "sentences": "from the sentences that say most"}

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from actors.builtin import places
 from actors.builtin.text import markdown
 from actors.builtin.text.digest import Passage, digest, questions
-from actors.builtin.text.keywords import Keyword, keywords
-from actors.builtin.text.sentences import one_line, terms
 from actors.builtin.text.sources import MOST_BYTES, READABLE, Source, decode, files_in, from_file, from_text
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.keywords import Keyword, keywords
+from app.quality.text.sentences import one_line, terms
 
 MOST_SOURCES = 50
 MOST_CHARACTERS = 4_000_000

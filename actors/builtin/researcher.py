@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 
 import click
 
-from actors.runners.base import JSON, Context, Health, ProviderDesk, Work
+from actors.runners.base import JSON, Answer, Context, Health, ProviderDesk, Work
 from actors.runners.environment import asked_for
+from actors.runners.ungated import Ungated
 from app.budgets.usage import Usage
 from app.errors import AttemptTimeout, JobError, PermanentError
 
@@ -34,7 +35,7 @@ def health() -> Health:
     return Health()
 
 
-class Terminal(Context):
+class Terminal(Ungated, Context):
     """A Context for somebody who reads along: everything is printed, files go to `artifacts/` here."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -78,6 +79,18 @@ class Terminal(Context):
         """Kept as long as the program runs."""
         self.kept = self.kept if state is None else state
         return self.kept
+
+    def ask(self, question: str, **more: Any) -> Answer:
+        """Nobody is asked: this program does nothing that would need it."""
+        del more
+        raise PermanentError(f"Nobody can be asked here: {question}")
+
+    def permit(self, effect: str, question: str, *, shown: Any = None) -> None:
+        """Whoever started the program permitted it."""
+
+    def stop_due(self) -> None:
+        """Stop when the time is over."""
+        self.checkpoint_due()
 
     def checkpoint_due(self) -> None:
         """Stop when the time is over."""

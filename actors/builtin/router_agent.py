@@ -15,11 +15,11 @@ from pathlib import Path
 
 from actors.builtin import places
 from actors.builtin.text import markdown
-from actors.builtin.text.sentences import one_line, stem, terms, words
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.environment import asked_for
 from app.agents.definition import Definition, parse
 from app.errors import Invalid
+from app.quality.text.sentences import one_line, stem, terms, words
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = ROOT / "app" / "agents" / "catalog"

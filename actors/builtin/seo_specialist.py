@@ -8,12 +8,12 @@ import orjson
 
 from actors.builtin import places
 from actors.builtin.text import markdown
-from actors.builtin.text.sentences import one_line
 from actors.builtin.text.sources import HTML, files_in
 from actors.builtin.web.audit import Finding, across, audit, broken_links
 from actors.builtin.web.page import Page, read_page
 from actors.builtin.web.report import Audit
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.sentences import one_line
 
 MOST_PAGES = 200
 MOST_FINDINGS = 300

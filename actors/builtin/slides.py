@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from actors.builtin.text.digest import digest
-from actors.builtin.text.draft import Draft
-from actors.builtin.text.keywords import keywords
-from actors.builtin.text.sentences import clean, one_line, paragraphs, plain, sentences, stem, terms
 from actors.builtin.text.sources import from_text
+from app.quality.text.draft import Draft
+from app.quality.text.keywords import keywords
+from app.quality.text.sentences import clean, one_line, paragraphs, plain, sentences, stem, terms
 
 _HEADING = re.compile(r"^[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
 _BULLET = re.compile(r"^([ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]+(\S.*)$")

@@ -7,8 +7,8 @@ import orjson
 from actors.builtin import places
 from actors.builtin.text import markdown
 from actors.builtin.text.posts import PLATFORMS, Platform, hashtags, length, posts
-from actors.builtin.text.sentences import clean, one_line, plain
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.sentences import clean, one_line, plain
 
 
 def health() -> Health:

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 
 from actors.builtin.text.notes import Point, points
-from actors.builtin.text.sentences import one_line
 from actors.runners.base import JSON
+from app.quality.text.sentences import one_line
 
 _WRITTEN = re.compile(
     r"^as an? (?P<role>.+?),? (?:i|we) (?:want|need|would like|wish)(?: to be able)? to (?P<rest>.+?)[.!]?$",

@@ -15,9 +15,9 @@ from actors.builtin.python_outline import Outline, outline
 from actors.builtin.sources import Source
 from actors.builtin.suites import Suite
 from actors.builtin.test_orchestrator import told_problems
-from actors.builtin.text.sentences import terms
 from actors.builtin.unit_test_agent import Gap, gaps_of, ranges, scaffold
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.sentences import terms
 
 MOST_FILES = 8
 TESTS_OF_A_FUNCTION = 6

@@ -9,8 +9,8 @@ from actors.builtin import commands, places, stories
 from actors.builtin.stories import Backlog, Story
 from actors.builtin.text import markdown
 from actors.builtin.text.notes import Point
-from actors.builtin.text.sentences import one_line
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.sentences import one_line
 
 MOST_STORIES = 500
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"

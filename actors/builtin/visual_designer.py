@@ -11,8 +11,8 @@ from actors.builtin.cards.drawing import SIZES, card, theme_for
 from actors.builtin.cards.themes import THEMES
 from actors.builtin.cards.typeset import face_for, missing
 from actors.builtin.text import markdown
-from actors.builtin.text.sentences import one_line
 from actors.runners.base import JSON, Context, Health, Work
+from app.quality.text.sentences import one_line
 
 
 def health() -> Health:

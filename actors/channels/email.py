@@ -10,17 +10,21 @@ from app.settings import Settings
 
 # So short that a slow server's last word comes before the delivery's lease ends.
 TIMEOUT_SECONDS = 8.0
+ANSWER = "Answer without signing in (works once, and only for you; do not pass it on):"
 WHY = "You get this mail because somebody asked Callboard to tell you."
 
 
-def send(taken: Row, settings: Settings) -> Outcome:
-    """Hand the mail to the server. Its Message-ID is the delivery's, so that one that came twice is known."""
+def send(taken: Row, settings: Settings, *, answer_at: str | None = None) -> Outcome:
+    """Hand the mail to the server. Its Message-ID is the delivery's, so that one that came twice is known.
+
+    `answer_at` is where its reader answers without signing in.
+    """
     server = Server.from_settings(settings.smtp)
     if server.missing:
         return Outcome(skipped=f"not configured: {_to_do(server.missing)}")
     assert server.sender
     try:
-        letter = _letter(taken, server)
+        letter = _letter(taken, server, answer_at)
     except ValueError as error:
         return Outcome(error=str(error), final=True)
     try:
@@ -33,8 +37,9 @@ def send(taken: Row, settings: Settings) -> Outcome:
     return Outcome(delivered=True)
 
 
-def _letter(taken: Row, server: Server) -> Letter:
+def _letter(taken: Row, server: Server, answer_at: str | None) -> Letter:
     told = taken["payload"]
+    link = f"{ANSWER}\n{answer_at}" if answer_at else None
     assert server.sender
     return Letter(
         message_id=f"<{taken['delivery_id']}@{server.sender.domain}>",
@@ -45,7 +50,7 @@ def _letter(taken: Row, server: Server) -> Letter:
         reply_to=(),
         subject="".join(c if c.isprintable() else " " for c in told["title"]),
         body="\n\n".join(
-            part for part in (told["body"] or told["title"], told["link"], f"-- \n{WHY}") if part
+            part for part in (told["body"] or told["title"], told["link"], link, f"-- \n{WHY}") if part
         ),
         markdown=False,
         attachments=(),

@@ -8,7 +8,7 @@ import dramatiq
 
 from actors import followups
 from actors.execute import AttemptFailed, quickly, settle
-from app.errors import LostLease, Stalled, StoppedByBudget
+from app.errors import LostLease, NotPermitted, Stalled, StoppedByBudget
 from app.jobs import lifecycle
 from app.jobs.states import Reason
 from app.observe import logs
@@ -53,6 +53,8 @@ def _fail(failed: AttemptFailed) -> None:
 def _reason(failed: AttemptFailed) -> Reason:
     if isinstance(failed.error, StoppedByBudget):
         return Reason.STOPPED_BUDGET
+    if isinstance(failed.error, NotPermitted):
+        return Reason.NOT_PERMITTED
     if isinstance(failed.error, Stalled):
         return Reason.STALLED
     return Reason.EXHAUSTED if failed.error.retryable else Reason.PERMANENT

@@ -157,7 +157,7 @@ class Chain:
             chunk_seconds=self.wish.chunk_seconds,
         )
         try:
-            response = loop.run(listen(question, ear), self.context.checkpoint_due)
+            response = loop.run(listen(question, ear), self.context.stop_due)
         finally:
             self.percent = ear.percent
         answer = Answer(spec, name, response, meter.count)

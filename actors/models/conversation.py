@@ -43,6 +43,8 @@ class Conversation:
     totals: dict[str, int] = field(default_factory=dict)
     facts: JSON = field(default_factory=dict)
     """Where the last answer came from."""
+    draft: int = 1
+    """Which draft of the result it is about now."""
 
     @classmethod
     def begun(cls, instructions: str, prompt: str) -> Conversation:
@@ -50,6 +52,11 @@ class Conversation:
         talk = cls(instructions, prompt)
         talk.ask(prompt)
         return talk
+
+    def ask_for_draft(self, number: int, request: str) -> None:
+        """Ask for another draft of what was answered: it has turns of its own, and one repair."""
+        self.ask(request)
+        self.draft, self.turns, self.repaired = number, 0, False
 
     @classmethod
     def resumed(cls, instructions: str, prompt: str, context: Context) -> Conversation | None:
@@ -62,7 +69,7 @@ class Conversation:
         except (ValidationError, KeyError):
             return None  # written by another version of the library
         state = {name: kept[name] for name in ("turns", "repaired", "totals", "facts")}
-        return cls(instructions, prompt, messages, **state)
+        return cls(instructions, prompt, messages, **state, draft=kept.get("draft", 1))
 
     def keep(self, context: Context) -> None:
         """Leave it for a later attempt; one that has grown too long is not kept."""
@@ -77,6 +84,7 @@ class Conversation:
             "repaired": self.repaired,
             "totals": self.totals,
             "facts": self.facts,
+            "draft": self.draft,
         }
         context.checkpoint(context.checkpoint() | {KEPT_AS: kept})
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from actors.models import output
+from actors.models import output, person
 from actors.models.chain import Chain, facts_of
 from actors.models.conversation import Conversation, text_of, without
 from actors.models.wish import Wish
 from actors.runners.base import JSON, Context, ProviderSpec, Work
+from actors.runners.feedback import draft_number, words_of
 from app.errors import PermanentError
 
 if TYPE_CHECKING:
+    from pydantic_ai.messages import ToolCallPart
+    from pydantic_ai.tools import ToolDefinition
+
     from actors.models.tools import Toolbox
 
 TURN_CHARS = 200
@@ -23,28 +27,54 @@ def converse(work: Work, context: Context, wish: Wish, specs: list[ProviderSpec]
     """The result of the conversation that `prompt` opens; a finished turn of an earlier attempt is not paid again."""
     talk = taken_up(work, context, prompt)
     with tools_for(wish, work, context) as box:
-        chain = Chain(
-            work, context, wish, specs, work.config.get("output_schema"), box.definitions if box else []
-        )
+        chain = Chain(work, context, wish, specs, work.config.get("output_schema"), offered(wish, box))
         while (text := talk.final_text) is None or (result := fitting(text, talk, chain)) is None:
             context.checkpoint_due()
             for call in talk.open_calls:
-                ok, answer = box.use(call) if box else (False, "There are no tools here.")
+                ok, answer = used(call, wish, context, box)
                 talk.answer(call, answer, ok=ok)
                 talk.keep(context)
             take_turn(talk, chain)
     return result
 
 
+def offered(wish: Wish, box: Toolbox | None) -> list[ToolDefinition]:
+    """The tools that the model is told of."""
+    return (box.definitions if box else []) + ([person.DEFINITION] if wish.person else [])
+
+
+def used(call: ToolCallPart, wish: Wish, context: Context, box: Toolbox | None) -> tuple[bool, str]:
+    """What a tool says to the model, and whether it went well; raises Asked if that is a person's to say."""
+    if wish.person and call.tool_name == person.NAME:
+        return person.ask(call, wish.person, context)
+    return box.use(call) if box else (False, "There are no tools here.")
+
+
 def taken_up(work: Work, context: Context, prompt: str) -> Conversation:
-    """The conversation an earlier attempt left, else a new one."""
+    """The conversation an earlier attempt left, else a new one; about the draft that is wanted now."""
     instructions = str(work.config.get("instructions") or "")
     talk = Conversation.resumed(instructions, prompt, context)
+    if work.feedback and (talk is None or talk.draft < draft_number(work)):
+        return asked_again(talk, Conversation(instructions, prompt), work.feedback)
     if talk is None:
         return Conversation.begun(instructions, prompt)
     if talk.turns:
         message = f"Going on after {talk.turns} turns that an earlier attempt finished"
         context.event("turn", message, turns=talk.turns)
+    return talk
+
+
+def asked_again(talk: Conversation | None, anew: Conversation, feedback: JSON) -> Conversation:
+    """The conversation with what was wrong with a draft as its next message; a new one opens with the task and that.
+
+    A conversation that goes on is told the draft again where that was not its last answer.
+    """
+    if talk is None or talk.final_text is None:
+        words = words_of(feedback, with_draft=True)
+        anew.ask_for_draft(feedback["next"], f"{anew.prompt}\n\n---\n\n{words}")
+        return anew
+    words = words_of(feedback, with_draft=talk.draft != feedback["attempt"])
+    talk.ask_for_draft(feedback["next"], words)
     return talk
 
 

@@ -73,7 +73,7 @@ class Toolbox:
         self.context.tool_started(call.tool_call_id, call.tool_name, arguments, brief(arguments))
         ok, answer = False, "stopped"
         try:
-            ok, answer = loop.run(self._ask(tool, arguments), self.context.checkpoint_due)
+            ok, answer = loop.run(self._ask(tool, arguments), self.context.stop_due)
         finally:
             self.context.tool_ended(call.tool_call_id, ok=ok, summary=answer[:SUMMARY_CHARS])
         return ok, answer
@@ -118,7 +118,7 @@ class Visit:
         while not self.ready.wait(loop.SLICE_SECONDS):
             if errand.over:
                 errand.wait(lambda: None)
-            self.context.checkpoint_due()
+            self.context.stop_due()
 
     def leave(self, errand: loop.Errand[None]) -> None:
         """End the servers."""

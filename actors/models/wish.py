@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from actors.runners.base import JSON
 from app.errors import PermanentError
 
+ASKING_TOOL = "AskUserQuestion"
+"""Under `tools` of the front matter, as other programs call it: the model may ask a person."""
+
 
 class Server(BaseModel):
     """An MCP server: a program of this worker, or an address."""
@@ -35,6 +38,17 @@ class Server(BaseModel):
         return self
 
 
+class Person(BaseModel):
+    """Whom the model may ask with the tool `ask_person`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    approvers: list[str] = Field(default_factory=list)
+    """E-mail addresses and roles; none: whoever submitted the job, and admins."""
+    deadline_minutes: float | None = Field(None, gt=0, le=366 * 24 * 60)
+    """After that the model is told that nobody answered."""
+
+
 class Wish(BaseModel):
     """The keys under `llm:`; what else a runner's configuration holds is left alone."""
 
@@ -42,6 +56,7 @@ class Wish(BaseModel):
 
     prompt: str | None = None
     tools: bool = True
+    ask: bool | Person = False
     mcp: dict[str, Server] = Field(default_factory=dict)
     max_turns: int = Field(20, ge=1, le=200)
     max_output_tokens: int = Field(4000, ge=1, le=1_000_000)
@@ -63,7 +78,8 @@ class Wish(BaseModel):
         """Read a runner's configuration; raises PermanentError with the key that is wrong."""
         known = {name: config[name] for name in cls.model_fields if config.get(name) is not None}
         if not isinstance(known.get("tools"), bool):
-            known.pop("tools", None)  # the list that other programs read
+            listed = known.pop("tools", None) or ()  # the list that other programs read
+            known = {"ask": ASKING_TOOL in listed} | known
         try:
             return cls.model_validate(known)
         except ValidationError as wrong:
@@ -74,6 +90,11 @@ class Wish(BaseModel):
     def model_of(self, provider_id: str, kind: str, default: str) -> str:
         """The model to ask of a provider."""
         return self.models.get(provider_id) or self.models.get(kind) or default
+
+    @property
+    def person(self) -> Person | None:
+        """Whom the model may ask; None: nobody."""
+        return (Person() if self.ask else None) if isinstance(self.ask, bool) else self.ask
 
     @property
     def servers(self) -> dict[str, Server]:

@@ -13,6 +13,7 @@ RUNNERS = {
     "cli": "actors.runners.cli:CliRunner",
     "http": "actors.runners.http:HttpRunner",
     "llm": "actors.runners.llm:LlmRunner",
+    "pipeline": "actors.runners.pipeline:PipelineRunner",
     "python": "actors.runners.python:PythonRunner",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from app.budgets.usage import Usage
 
@@ -32,8 +32,13 @@ class Work:
     timeout_seconds: float
     soft_seconds: float
     memory_mb: int
+    feedback: JSON | None = None
+    """What was wrong with the draft before, for whoever can do better with it: {attempt, next, score, threshold,
+    issues, suggestions, feedback, text, draft, comment?, by?} (feedback.py); None for the first."""
     idempotency_key: str
-    """`job_id:attempt`; handed to whatever has effects outside."""
+    """`job_id:attempt`, from the second draft on with its number; handed to whatever has effects outside."""
+    root_job_id: str | None = None
+    """The first job of the chain of which this one is a retry or replay by hand; only the pipeline is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +91,27 @@ class ProviderDesk(Protocol):
         """Take a place and room for about `tokens`; raises Refused."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a person said."""
+
+    decision: str
+    """`approve`, `reject` or `ask_back` (look again: the comment says at what)."""
+    answer: JSON | None = None
+    """What was filled into the form."""
+    edited: Any = None
+    """What the person made of what they were shown, where they could and did."""
+    comment: str | None = None
+    by: str | None = None
+    """Their e-mail address; None: nobody answered in time, and the decision is the question's `on_timeout`."""
+    approval_id: str | None = None
+
+    @property
+    def approved(self) -> bool:
+        """They said yes."""
+        return self.decision == "approve"
+
+
 class Context(Protocol):
     """What an agent may say and ask while it runs. All calls are cheap and never block on I/O."""
 
@@ -121,14 +147,76 @@ class Context(Protocol):
     def checkpoint(self, state: JSON | None = None) -> JSON:
         """Keep `state` for a later attempt of the job; without an argument answers what was kept ({})."""
 
+    def ask(
+        self,
+        question: str,
+        *,
+        key: str = "",
+        shown: Any = None,
+        form: JSON | None = None,
+        options: tuple[str, ...] = ("approve", "reject"),
+        editable: JSON | None = None,
+        approvers: tuple[str, ...] = (),
+        deadline_seconds: float | None = None,
+        on_timeout: str = "reject",
+        escalate_seconds: float | None = None,
+        escalate_to: tuple[str, ...] = (),
+        kind: str = "agent",
+        draft_number: int | None = None,
+    ) -> Answer:
+        """Ask a person: ends the attempt here (it raises Asked), and answers when a later one comes to the same place.
+
+        The answer holds for exactly this question, `key`, `shown`, `form` and `editable`: when one of them is another
+        the next time, it is asked anew. What was done before must be in the checkpoint, or is done again.
+        `shown` is looked at, `form` (JSON Schema) is filled in, `editable` ({text} or {value}) may be changed where
+        `options` has `edit`; `ask_back` lets them send it back with a comment. `approvers` are e-mail addresses and
+        roles (none: whoever submitted the job, and admins); after `escalate_seconds` those of `escalate_to` may
+        answer as well.
+        """
+
+    def permit(self, effect: str, question: str, *, shown: Any = None) -> None:
+        """Ask a person before something with an effect outside, if a policy demands it for `effect`.
+
+        Returns when it may go on; raises PermanentError `not_permitted` when they said no, Asked like `ask`.
+        """
+
+    def drafts(self) -> list[JSON]:
+        """The drafts of the job that are kept, oldest first, without their content: {number, source, report, …}."""
+
+    def draft(self, number: int) -> JSON:
+        """The content of one of them."""
+
+    def keep_draft(
+        self,
+        number: int,
+        content: JSON,
+        *,
+        source: Literal["agent", "person"] = "agent",
+        model: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Keep a draft at once; raises Cancelled if the job belongs to another worker now."""
+
+    def judged_draft(self, number: int, report: JSON) -> None:
+        """Keep what the gate said of a draft, as `keep_draft` does."""
+
+    def judged(self, verdict: str, score: float | None) -> None:
+        """What the gate said of the result that is to come: passed or rejected."""
+
     def checkpoint_due(self) -> None:
-        """Raise Cancelled, Released, AttemptTimeout, StoppedByBudget or Stalled if the attempt must stop here."""
+        """Raise Cancelled, Released, AttemptTimeout, StoppedByBudget or Stalled if the attempt must stop here.
+
+        Also Asked, if a policy wants a person to agree to what the job has spent.
+        """
+
+    def stop_due(self) -> None:
+        """Like checkpoint_due, but never asks anybody: for the middle of what would be paid twice, like a model's turn."""
 
     def process_started(self, pid: int) -> None:
         """Record the process id of a child in the job row."""
 
     def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
-        """Add an entry to the job's story: `turn`, `tool`, `tool_result`, `provider`, `budget` or `watchdog`."""
+        """Add an entry to the job's story: `turn`, `tool`, `tool_result`, `provider`, `quality`, `budget`, `watchdog` or `asked`."""
 
     def tool_started(self, call_id: str, name: str, arguments: JSON | str, summary: str = "") -> None:
         """A tool call is in flight: the stall clock stands still; the same call again and again is noticed."""

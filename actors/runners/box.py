@@ -26,7 +26,7 @@ import psutil
 from actors.runners.base import Context
 from actors.runners.order import Channel, Limits, not_started, order_for
 from actors.runners.output import OnLine, OutputLog, Stream, clean_block
-from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released, TemporaryError
+from app.errors import Asked, AttemptTimeout, Cancelled, JobError, PermanentError, Released, TemporaryError
 
 WARDEN = (
     f"import sys; sys.path.append({str(Path(__file__).parent)!r});"
@@ -35,6 +35,7 @@ WARDEN = (
 TICK_SECONDS = 0.2
 CANCEL_GRACE = 5.0
 STOP_GRACE = 2.0
+LAST_WORDS_SECONDS = 2.0
 WARDEN_GRACE = 15.0  # more than the warden takes to give up
 SHUTDOWN_FOLLOWS_SECONDS = 2.0
 DRAIN_SECONDS = 2.0
@@ -85,8 +86,8 @@ def run_boxed(
 
     `on_line` gets every line of output instead of the job's log. After the tree was ended it raises
     Cancelled, Released, AttemptTimeout, or whatever JobError the context's checkpoint raised (its budget
-    is spent, it has stalled); also OutOfMemory, OutputLimit, and PermanentError if the program cannot be
-    started.
+    is spent, it has stalled), or Asked (somebody must agree to what it spent); also OutOfMemory, OutputLimit,
+    and PermanentError if the program cannot be started.
     """
     order = order_for(argv, cwd, env, limits, channel)
     with Box(context, limits, on_line or OutputLog(context), channel) as box:
@@ -108,7 +109,8 @@ class Box:
         self.started_at = time.monotonic()
         self.marker = b""
         self.stop_reason = ""
-        self.stop_error: JobError | None = None
+        self.stop_error: JobError | Asked | None = None
+        self.asked_at: float | None = None
         self.stop_by = float("inf")
         self.grace = float("inf")
         self.over = False
@@ -194,6 +196,8 @@ class Box:
             self._stop("released", STOP_GRACE)
         except AttemptTimeout:
             self._stop("timeout", STOP_GRACE)
+        except Asked as asked:
+            self._ask(asked)
         except JobError as error:
             self.stop_error = self.stop_error or error
             self._stop("checkpoint", CANCEL_GRACE)
@@ -205,6 +209,14 @@ class Box:
             self._stop("output", 0)
         if time.monotonic() > self.stop_by:
             self.over = True
+
+    def _ask(self, asked: Asked) -> None:
+        """Stop for a question; but programs tell their costs last, and one that ends just now need not be asked about."""
+        if self.asked_at is None:
+            self.asked_at = time.monotonic()
+        elif time.monotonic() - self.asked_at > LAST_WORDS_SECONDS:
+            self.stop_error = self.stop_error or asked
+            self._stop("checkpoint", CANCEL_GRACE)
 
     def _stop(self, reason: str, grace: float) -> None:
         """Have the warden end the tree; the first reason counts, the shortest grace too."""
@@ -294,8 +306,11 @@ class Box:
         if self.oom_mb:
             message = f"The agent used {self.oom_mb} MB of memory; it may use {self.limits.memory_mb} MB."
             raise OutOfMemory(message, details=details)
+        if isinstance(self.stop_error, Asked) and self.exit_code == 0:
+            return  # it came to its end before it heard that it should wait: nothing is left to be asked
         if self.stop_reason == "checkpoint" and self.stop_error:
-            self.stop_error.details = details | self.stop_error.details
+            if isinstance(self.stop_error, JobError):
+                self.stop_error.details = details | self.stop_error.details
             raise self.stop_error
         if self.stop_reason:
             raise reasons[self.stop_reason]()  # noqa: RSE102 - a factory, not a class

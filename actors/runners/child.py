@@ -4,7 +4,8 @@ The order comes on stdin, everything the agent says goes over a socket of its ow
 
     {"do": "log", "args": ["reading"], "kwargs": {"level": "info"}}
     {"do": "artifact", "args": ["report.md", "tmp/a1", null], "reply": true}   ◄── {"answer": "id"}
-    {"end": {"result": {...}}}                             or {"end": {"error": {...}}}
+    {"do": "ask", "args": ["May I?"], "kwargs": {}, "reply": true}         ◄── {"answer": {...}} or {"asked": true}
+    {"end": {"result": {...}}}                             or {"end": {"error": {...}}} or {"end": {"asked": true}}
 
 so that printing, crashing or `os._exit` in the agent can disturb nothing. It ends with `os._exit`:
 threads the agent forgot do not keep it.
@@ -20,19 +21,19 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from actors.runners import entry
-from actors.runners.base import JSON, ProviderDesk, Work
+from actors.runners.base import JSON, Answer, ProviderDesk, Work
+from actors.runners.told import described, rebuilt
+from actors.runners.ungated import Ungated
 from app.budgets.usage import Usage
-from app.errors import AttemptTimeout, Cancelled, JobError, PermanentError, Released
+from app.errors import Asked, AttemptTimeout, Cancelled, PermanentError, Released
 
 MAX_RESULT_BYTES = 10_000_000
-TRACEBACK_CHARS = 8_000
 STOPPED = 143  # what a shell says of a program that ended because of SIGTERM
 
 
@@ -56,6 +57,8 @@ def perform(work: Work, context: ChildContext) -> tuple[JSON, int]:
         return {"result": as_result(entry.load(work.config)(work, context))}, 0
     except (Cancelled, Released):
         return {"stopped": True}, STOPPED
+    except Asked:
+        return {"asked": True}, 0
     except BaseException as error:  # noqa: BLE001 - the edge of the process: everything must be told
         return {"error": described(error)}, 1
 
@@ -70,20 +73,6 @@ def as_result(value: object) -> JSON:
     if size > MAX_RESULT_BYTES:
         raise PermanentError(f"The agent answered {size >> 20} MB; large things belong into artifacts.")
     return result
-
-
-def described(error: BaseException) -> JSON:
-    """An exception as JSON: a JobError with all it carries, anything else with its traceback."""
-    if isinstance(error, JobError):
-        details = json.loads(json.dumps(error.details, default=str))
-        known: JSON = {"message": error.message, "retry_after": error.retry_after}
-        known |= {"user_error": error.user_error, "details": details}
-        return known | {"classes": [kind.__name__ for kind in type(error).__mro__]}
-    trace = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]
-    kind = type(error).__name__
-    classes = ["OutOfMemory"] if isinstance(error, MemoryError) else []
-    said = f"{kind}: {error}" if str(error) else kind
-    return {"classes": classes, "message": said[:2000], "details": {"type": kind, "traceback": trace}}
 
 
 class Wire:
@@ -111,7 +100,7 @@ class Wire:
         return reply
 
 
-class ChildContext:
+class ChildContext(Ungated):
     """The Context of this process: tells the worker everything, hears of a stop by SIGTERM."""
 
     releasing = False
@@ -124,6 +113,7 @@ class ChildContext:
         self._state: JSON = order["checkpoint"]
         self._deadline: float = time.monotonic() + order["remaining_seconds"]
         self._files = 0
+        self._metered = False
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
         """Handle SIGTERM: only remember it; the agent stops at its next checkpoint, or is killed."""
@@ -144,6 +134,7 @@ class ChildContext:
     def usage(self, **amounts: float) -> None:
         """Add to what the attempt used."""
         self._say("usage", **amounts)
+        self._metered = True
 
     def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
         """Add an entry to the job's story."""
@@ -160,6 +151,7 @@ class ChildContext:
     def meter(self, usage: Usage) -> None:
         """Say what one model call used until now."""
         self._say("meter", asdict(usage))
+        self._metered = True
 
     def pin(self, **ran_with: str) -> None:
         """Keep with the attempt what it runs with."""
@@ -206,7 +198,35 @@ class ChildContext:
             self._say("checkpoint", self._state)
         return self._state
 
+    def ask(self, question: str, **more: Any) -> Answer:
+        """The answer, if there is one; else Asked: the process ends, and a later one comes to the same place."""
+        return Answer(**self._asked({"do": "ask", "args": [question], "kwargs": more}, question))
+
+    def permit(self, effect: str, question: str, *, shown: Any = None) -> None:
+        """Go on, if nobody needs to be asked or they said yes."""
+        self._asked({"do": "permit", "args": [effect, question], "kwargs": {"shown": shown}}, question)
+
+    def _asked(self, message: JSON, question: str) -> JSON:
+        try:
+            json.dumps(message)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PermanentError(f"This cannot be asked: it is not JSON: {error}") from error
+        reply = self.wire.ask(message)
+        if reply.get("asked"):
+            raise Asked({"question": question})
+        if "error" in reply:
+            raise rebuilt(reply["error"])
+        found: JSON = reply["answer"]
+        return found
+
     def checkpoint_due(self) -> None:
+        """Like stop_due; whether people must be asked about what was spent since, the worker says."""
+        self.stop_due()
+        if self._metered:
+            self._metered = False
+            self._asked({"do": "due", "args": [], "kwargs": {}}, "")
+
+    def stop_due(self) -> None:
         """Raise Cancelled after a SIGTERM (the worker knows why), AttemptTimeout after the deadline."""
         if self.cancelled:
             raise Cancelled

@@ -29,6 +29,7 @@ from actors.runners.adapters.heard import Final
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.box import Ending, run_boxed
 from actors.runners.environment import asked_for, environment, hide, search_path
+from actors.runners.feedback import draft_number, words_of
 from actors.runners.order import Limits, find_program
 from actors.runners.output import last_json_object
 from actors.runners.prompt import prompt_for
@@ -79,8 +80,12 @@ class CliRunner:
                     place.keep_changes()
                 raise
             result["files_changed"] = place.keep_changes()
-            place.over = True
+            place.over = not config.get("more_drafts")
         return result
+
+    def forget(self, work: Work, context: Context) -> None:
+        """Remove what was kept for another draft: there will be none."""
+        worktree.forget(work, context)
 
     def health(self, config: JSON) -> Health:
         """`ready` if the program is there, not too old, and has a key or a login; nothing is called or paid."""
@@ -156,10 +161,10 @@ class Errand:
         if not resume:
             session_id = str(uuid.uuid4()) if self.adapter.names_sessions else None
             kept = {"adapter": self.adapter.name, "session_id": session_id, "begun": False, "counters": {}}
-            self._keep(kept)
-        prompt = prompt_for(config.get("prompt"), self.work.parameters).strip()
+        prompt = self._prompt(kept, resume=resume)
+        self._keep(kept | {"draft": draft_number(self.work)})
         return Order(
-            prompt=GO_ON + prompt if resume else prompt,
+            prompt=prompt,
             instructions=str(config.get("instructions") or ""),
             workspace=self.place.work,
             home=self.place.home,
@@ -171,6 +176,19 @@ class Errand:
             output_schema=config.get("output_schema"),
             budget_usd=config.get("budget_usd_left"),
         )
+
+    def _prompt(self, kept: JSON, *, resume: bool) -> str:
+        """The task; to a session that was interrupted in it, or that made an earlier draft, what to do now."""
+        prompt = prompt_for(self.work.config.get("prompt"), self.work.parameters).strip()
+        feedback = self.work.feedback
+        if feedback is None:
+            return GO_ON + prompt if resume else prompt
+        before = kept.get("draft", 1)
+        known = resume and before == feedback["attempt"] == feedback["next"] - 1
+        words = words_of(feedback, with_draft=not known)
+        if not resume:
+            return f"{prompt}\n\n---\n\n{words}"
+        return GO_ON + words if before == feedback["next"] else words
 
     def _can_resume(self, kept: JSON) -> bool:
         wanted = self.adapter.resumes and self.work.config.get("resume", True)

@@ -18,6 +18,7 @@ from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.box import Ending, run_boxed
 from actors.runners.collect import collecting
 from actors.runners.environment import asked_for, environment, search_path
+from actors.runners.feedback import with_feedback
 from actors.runners.order import Limits, find_program
 from actors.runners.output import clean_block, last_json_object
 from app.errors import PermanentError, TemporaryError
@@ -112,8 +113,8 @@ def filled(element: str, values: Mapping[str, Callable[[str], str]], after_dashe
 
 
 def stdin_for(work: Work) -> bytes:
-    """The parameters as JSON in ASCII if the program reads them, else nothing."""
-    return json.dumps(work.parameters).encode() if work.config.get("stdin") == "json" else b""
+    """The parameters as JSON in ASCII if the program reads them, else nothing; with what was wrong with the draft before."""
+    return json.dumps(with_feedback(work)).encode() if work.config.get("stdin") == "json" else b""
 
 
 def parameter(parameters: JSON, name: str) -> str:

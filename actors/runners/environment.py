@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from actors.runners import feedback
 from actors.runners.base import JSON, Work
 from app.errors import PermanentError
 from app.providers.keys import OWN as NEVER
@@ -32,6 +33,7 @@ def environment(work: Work, workspace: Path) -> dict[str, str]:
         "CALLBOARD_JOB_ID": work.job_id,
         "CALLBOARD_ATTEMPT": str(work.attempt),
         "CALLBOARD_IDEMPOTENCY_KEY": work.idempotency_key,
+        **feedback.variables(work, temporary),
     }
 
 

@@ -18,6 +18,7 @@ import httpx2
 from actors.runners import outbound
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.environment import asked_for
+from actors.runners.feedback import draft_number, with_feedback
 from actors.runners.output import clean_block
 from app import clock
 from app.addresses import is_public
@@ -36,6 +37,10 @@ SHOWN_CHARS = 2_000
 SLACK_SECONDS = 5.0  # more for one wait than for all, so that it is the patrol that ends a call
 METHODS = ("POST", "PUT", "PATCH", "GET")
 SECRET = re.compile(r"\{\{\s*secret\.(\w+)\s*\}\}")
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+VALUE = re.compile(r"[\t\x20-\x7e]*")
+FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "host"})
+"""Headers that say how the message is sent, and where."""
 
 
 class HttpRunner:
@@ -146,14 +151,28 @@ def request_for(work: Work, client: httpx2.Client) -> httpx2.Request:
     secrets = asked_for(config, "secrets")
     given = config.get("headers") or {}
     headers = {name: with_secrets(str(value), secrets) for name, value in given.items()}
+    demand_sendable(headers)
     headers |= {
         "Idempotency-Key": work.idempotency_key,
         "X-Callboard-Job-Id": work.job_id,
         "X-Callboard-Attempt": str(work.attempt),
     }
+    if work.feedback:
+        headers["X-Callboard-Draft"] = str(draft_number(work))
     if method == "GET":
         return client.build_request(method, config["url"], headers=headers, params=work.parameters)
-    return client.build_request(method, config["url"], headers=headers, json=work.parameters)
+    return client.build_request(method, config["url"], headers=headers, json=with_feedback(work))
+
+
+def demand_sendable(headers: dict[str, str]) -> None:
+    """Raise PermanentError for a header that HTTP does not take; its value, which may be a secret, is not said."""
+    for name, value in headers.items():
+        if not HEADER.fullmatch(name) or name.lower() in FRAMING:
+            raise PermanentError(f"`{name[:100]}` cannot be set as a header.")
+        if not VALUE.fullmatch(value):
+            raise PermanentError(
+                f"The value of the header `{name}` has line ends, or letters that are not ASCII."
+            )
 
 
 def with_secrets(value: str, secrets: dict[str, str]) -> str:

@@ -31,7 +31,7 @@ class LlmRunner:
         wish = Wish.of(work.config)
         wanted = work.config.get("providers")
         chain = context.providers.chain(wanted)
-        specs = [spec for spec in chain if spec.missing is None and (wanted or not spec.demo)]
+        specs = askable(chain, wanted)
         if not specs:
             return without_model(work, context, wish, chain)
         prompt = prompt_of(work, wish.prompt)
@@ -46,6 +46,11 @@ class LlmRunner:
         except PermanentError as wrong:
             return Health("unavailable", wrong.message)
         return health_of(config.get("provider_specs") or [], has_offline=wish.offline is not None)
+
+
+def askable(chain: list[ProviderSpec], wanted: list[str] | None) -> list[ProviderSpec]:
+    """Those of a chain that can be asked; the demo model only where it is named."""
+    return [spec for spec in chain if spec.missing is None and (wanted or not spec.demo)]
 
 
 def without_model(work: Work, context: Context, wish: Wish, chain: list[ProviderSpec]) -> JSON:

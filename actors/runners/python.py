@@ -19,21 +19,13 @@ from typing import Any
 from actors.runners import entry
 from actors.runners.base import JSON, Context, Health, Work
 from actors.runners.box import Ending, OutOfMemory, run_boxed
-from actors.runners.child import as_result, described
+from actors.runners.child import as_result
 from actors.runners.collect import collecting, read_inside
 from actors.runners.environment import asked_for, environment, search_path
 from actors.runners.order import Limits, find_program
+from actors.runners.told import described, rebuilt
 from app.budgets.usage import Usage
-from app.errors import (
-    AttemptTimeout,
-    Cancelled,
-    JobError,
-    NotFound,
-    PermanentError,
-    RateLimitError,
-    Released,
-    TemporaryError,
-)
+from app.errors import Asked, Cancelled, JobError, NotFound, PermanentError, Released, TemporaryError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,15 +33,19 @@ CHILD = [sys.executable, "-P", "-u", "-m", "actors.runners.child"]
 OURS = "actors.builtin."
 ADDRESS_SPACE_MARGIN_MB = 1024  # libraries, stacks and arenas reserve more than they use
 MAX_MESSAGE_BYTES = 32_000_000
+REPLY_SECONDS = 5.0
 
-KINDS: dict[str, type[JobError]] = {
-    kind.__name__: kind
-    for kind in (OutOfMemory, RateLimitError, PermanentError, AttemptTimeout, TemporaryError, JobError)
-}
 VERBS = frozenset(
     {
         "log", "progress", "stage", "usage", "checkpoint", "process_started", "event", "tool_started", "tool_ended",
         "pin", "partial",
+    }
+)  # fmt: skip
+
+QUESTION_PARTS = frozenset(
+    {
+        "key", "shown", "form", "options", "editable", "approvers", "deadline_seconds", "on_timeout",
+        "escalate_seconds", "escalate_to",
     }
 )  # fmt: skip
 
@@ -77,7 +73,7 @@ class PythonRunner:
                 stdin=order_for_child(work, context, wire),
                 channel=wire,
             )
-            return answer(wire.end, ending)
+            return answer(wire.end, ending, wire.asked)
 
     def health(self, config: JSON) -> Health:
         """`ready` if the module and the programs are there; our own agents are asked themselves."""
@@ -107,7 +103,7 @@ def in_place(work: Work, context: Context) -> JSON:
     """Call the function in this thread: it is trusted, and stops only at its own checkpoints."""
     try:
         return as_result(entry.load(work.config)(work, context))
-    except (JobError, Cancelled, Released):
+    except (JobError, Asked, Cancelled, Released):
         raise
     except Exception as error:  # the edge of somebody else's code
         details: JSON = {"type": type(error).__name__, "traceback": traceback.format_exc()[-8000:]}
@@ -137,13 +133,18 @@ def order_for_child(work: Work, context: Context, wire: Wire) -> bytes:
     return json.dumps(order, default=str).encode()
 
 
-def answer(end: JSON | None, ending: Ending) -> JSON:
-    """The result, or the exception, that the child told; without either, what its death means."""
+def answer(end: JSON | None, ending: Ending, asked: Asked | None) -> JSON:
+    """The result, or the exception, that the child told; without either, what its death means.
+
+    `asked` is the question it was refused an answer to: it counts if the child ended with it.
+    """
     if end and "result" in end:
         result: JSON = end["result"]
         return result
     if end and "error" in end:
-        raise rebuilt(end["error"])
+        raise rebuilt(end["error"], (OutOfMemory,))
+    if end and "asked" in end:
+        raise asked or PermanentError("The agent ended to ask a person, but asked nothing.")
     details: dict[str, object] = {"exit_code": ending.exit_code, "stderr": ending.stderr}
     if end:
         raise TemporaryError("The agent stopped for a signal that Callboard did not send.", details=details)
@@ -159,17 +160,6 @@ def how_it_died(exit_code: int) -> str:
     return f"ended with exit code {exit_code}"
 
 
-def rebuilt(told: JSON) -> JobError:
-    """The exception that `child.described` described."""
-    kind = next((KINDS[name] for name in told["classes"] if name in KINDS), TemporaryError)
-    return kind(
-        told["message"],
-        retry_after=told.get("retry_after"),
-        user_error=told.get("user_error", False),
-        details=told["details"],
-    )
-
-
 class Wire:
     """The worker's end of the socket to the child: carries what it says into the real context."""
 
@@ -179,6 +169,7 @@ class Wire:
         self.ours, self.theirs = socket.socketpair()
         self.child_fd = self.theirs.fileno()
         self.end: JSON | None = None
+        self.asked: Asked | None = None
         self._heard = bytearray()
 
     def fileno(self) -> int:
@@ -219,6 +210,8 @@ class Wire:
                 self._reply(self._artifact(*message["args"]))
             elif message["do"] == "fetch":
                 self._reply(self._fetched(str(message["args"][0])))
+            elif message["do"] in ("ask", "permit", "due"):
+                self._reply(self._ask(message["do"], message["args"], message["kwargs"]))
             elif message["do"] == "meter":
                 self.context.meter(Usage.read(*message["args"]))
             elif message["do"] in VERBS:
@@ -243,8 +236,31 @@ class Wire:
             return {"refused": error.message}
         return {"answer": str(place.relative_to(self.context.workspace)) if place else None}
 
-    def _reply(self, reply: dict[str, Any]) -> None:
+    def _ask(self, verb: str, args: list[Any], given: JSON) -> JSON:
+        """Only what an agent may say of its question is passed on."""
         try:
-            self.ours.send(json.dumps(reply).encode() + b"\n", socket.MSG_DONTWAIT)
+            if verb == "due":
+                self.context.checkpoint_due()
+                return {"answer": {}}
+            if verb == "permit":
+                self.context.permit(*args, shown=given.get("shown"))
+                return {"answer": {}}
+            if unknown := sorted(set(given) - QUESTION_PARTS):
+                raise PermanentError(f"This cannot be asked: ask() takes no {unknown[0]}")
+            return {"answer": asdict(self.context.ask(*args, **given))}
+        except Asked as asked:
+            self.asked = asked
+            return {"asked": True}
+        except JobError as error:
+            return {"error": described(error)}
+        except (Cancelled, Released):  # the box hears of it as well, and says so in its own way
+            return {"answer": {}}
+
+    def _reply(self, reply: dict[str, Any]) -> None:
+        """Whoever asked waits for it; one that does not listen has a few seconds."""
+        try:
+            self.ours.settimeout(REPLY_SECONDS)
+            self.ours.sendall(json.dumps(reply).encode() + b"\n")
+            self.ours.settimeout(None)
         except OSError:
             pass  # it is gone, or does not listen

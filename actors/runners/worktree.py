@@ -195,6 +195,14 @@ def opened(work: Work, context: Context) -> Iterator[Place]:
                 shutil.rmtree(place.folder, ignore_errors=True)
 
 
+def forget(work: Work, context: Context) -> None:
+    """Remove the place of a job that ends without another attempt in it."""
+    base = base_folder(work)
+    name = _whose(work, context)
+    with _lock(base / f"{name}.lock", context):
+        shutil.rmtree(base / name, ignore_errors=True)
+
+
 def _whose(work: Work, context: Context) -> str:
     """The job whose place it is: our own, or that of the stopped one that this one goes on with."""
     kept = context.checkpoint().get("cli")

@@ -6,10 +6,11 @@ for the verb; people who signed in have all scopes. Deny by default: an unknown 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import EllipsisType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from app.errors import Forbidden, NotFound
 
@@ -74,8 +75,11 @@ TABLE: dict[str, Rule] = {
     "view_workflow_content": Rule(YES, OWNER, NO, "read"),  # definition, inputs, outputs, what an error says
     "view_templates":     Rule(YES, YES,   YES,   "read"),  # which of them: app/workflows/templates.py
     "manage_template":    Rule(YES, OWNER, NO,    "write"),
-    "view_approvals":     Rule(YES, YES,   NO,    "read"),  # which of them: app/approvals/queries.py
-    "answer_approval":    Rule(YES, YES,   NO,    "write"),
+    "view_approvals":     Rule(YES, YES,   YES,   "read"),  # which of them: app/approvals/queries.py
+    "answer_approval":    Rule(YES, YES,   YES,   "write"),  # which of them: may_answer, below
+    "manage_policies":    Rule(YES, NO,    NO,    "admin"),  # rules by which jobs ask people
+    "view_gates":         Rule(YES, YES,   YES,   "read"),  # and judge a text by one
+    "manage_gates":       Rule(YES, NO,    NO,    "admin"),  # what results of agents must be like
     "create_schedule":    Rule(YES, YES,   NO,    "write"),
     "manage_schedule":    Rule(YES, OWNER, NO,    "write"),
     "view_schedule":      Rule(YES, OWNER, YES,   "read"),
@@ -155,6 +159,34 @@ def own_only(principal: Principal, verb: str) -> str | None:
     """
     demand(principal, verb)
     return principal.user_id if access(principal, verb) is OWNER else None
+
+
+class Answering(Protocol):
+    """Who answers a question; a Principal is one, and so is whoever holds a link."""
+
+    @property
+    def user_id(self) -> str: ...  # noqa: D102 - as a Principal has it
+    @property
+    def email(self) -> str: ...  # noqa: D102
+    @property
+    def role(self) -> str: ...  # noqa: D102
+
+
+def may_answer(question: Mapping[str, Any], who: Answering) -> bool:
+    """Whether they may answer: admins always, those it names, and after its escalation those named for that.
+
+    A question that names nobody is for whoever's work asks it. Viewers only look, unless a question names them by
+    e-mail. `question` has approvers, requested_by, escalated_at and escalate_to. app/approvals/queries.py says the
+    same in SQL.
+    """
+    if who.role == "admin":
+        return True
+    named = list(question["approvers"])
+    if not named and who.role == "user" and question["requested_by"] == who.user_id:
+        return True
+    if question["escalated_at"] is not None:
+        named += question["escalate_to"]
+    return who.email.lower() in named or who.role in named
 
 
 def _why_not(principal: Principal, verb: str) -> str:

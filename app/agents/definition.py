@@ -35,8 +35,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from app.agents import front_matter
 from app.agents.front_matter import Complaint, Unreadable
 from app.errors import Invalid
+from app.schemas import demand_whole
 
 AGENT_ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
+EFFECT = re.compile(r"^(?=.{1,50}$)[a-z0-9]+([-_][a-z0-9]+)*$")
 RATE = re.compile(r"^(\d+)/(s|second|m|minute|h|hour|d|day)$")
 SECONDS = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
 LARGEST_FILE = 500_000
@@ -123,12 +125,19 @@ class Ours(BaseModel):
     title: str | None = Field(None, max_length=255)
     team: str = Field("SYSTEM", min_length=1, max_length=50)
     pool: Literal["marketing", "testing", "engineering", "general"] = "general"
-    runner: Literal["python", "command", "http", "llm", "cli"] = "llm"
+    runner: Literal["python", "command", "http", "llm", "cli", "pipeline"] = "llm"
     python: dict[str, Any] | None = None
     command: dict[str, Any] | None = None
     http: dict[str, Any] | None = None
     llm: dict[str, Any] = Field(default_factory=dict)
     cli: dict[str, Any] | None = None
+    pipeline: dict[str, Any] | None = None
+    gate: str | dict[str, Any] | None = None
+    """What its results must be like: the name of a gate, or one written here (app/quality/definition.py)."""
+    effects: tuple[str, ...] = Field((), max_length=20)
+    """What it does to the world outside, in words that policies ask about: publish, send, deploy, spend …"""
+    permits: tuple[str, ...] = Field((), max_length=20)
+    """The effects before which it asks `context.permit` itself; for others people are asked before it starts."""
     providers: list[str] | None = Field(None, min_length=1)
     budget: Allowance | None = None
     watchdog: Watch = Watch()
@@ -161,7 +170,7 @@ class Ours(BaseModel):
                 Draft202012Validator.check_schema(schema)
             except SchemaError as wrong:
                 raise ValueError(f"not a JSON Schema: {wrong.message}") from wrong
-            _demand_whole(schema)
+            demand_whole(schema)
         return schema
 
     @field_validator("rate_limit")
@@ -181,6 +190,25 @@ class Ours(BaseModel):
         if odd := [name for name in plain if not AGENT_ID.match(name) or len(name) > 100]:
             raise ValueError(f"{odd[0]!r} is no name: letters, digits and single hyphens")
         return tuple(dict.fromkeys(plain))
+
+    @field_validator("effects", "permits", mode="before")
+    @classmethod
+    def _effects(cls, words: Any) -> Any:
+        given = [words] if isinstance(words, str) else words or []
+        if not isinstance(given, list | tuple):
+            raise ValueError("must be a list of words")  # noqa: TRY004 - pydantic takes only this one
+        plain = tuple(str(word).strip().lower() for word in given)
+        if odd := [word for word in plain if not EFFECT.match(word)]:
+            raise ValueError(f"{odd[0]!r} is no effect: lower-case words and digits, joined by hyphens")
+        return tuple(dict.fromkeys(plain))
+
+    @model_validator(mode="after")
+    def _permits_what_it_does(self) -> Ours:
+        if self.permits and self.runner != "python":
+            raise ValueError("permits is for agents that call context.permit themselves: runner python")
+        if unknown := [effect for effect in self.permits if effect not in self.effects]:
+            raise ValueError(f"permits {unknown[0]}, which is none of its effects")
+        return self
 
     @model_validator(mode="after")
     def _runner_configured(self) -> Ours:
@@ -238,13 +266,17 @@ def parse(agent_id: str, text: str, overlay: dict[str, Any] | None = None) -> De
     if not AGENT_ID.match(agent_id) or len(agent_id) > 100:
         raise Invalid(f"{agent_id!r} is no agent id: lower-case letters, digits and single hyphens")
     page, own = _opened(agent_id, text)
+    over = overlay or {}
+    of_gate = [_of_gate(page, over, *fault) for fault in _faults_of_gate((own | over).get("gate"))]
     try:
-        ours = Ours.model_validate(own | (overlay or {}))
+        ours = Ours.model_validate(own | over)
     except ValidationError as wrong:
         faults = wrong.errors(include_url=False, include_context=False, include_input=False)
         raise BrokenDefinition(
-            agent_id, [_fault(page, own, overlay or {}, fault) for fault in faults]
+            agent_id, [_fault(page, own, over, fault) for fault in faults] + of_gate
         ) from wrong
+    if of_gate:
+        raise BrokenDefinition(agent_id, of_gate)
     tools, odd_tools = _tools(page)
     extra = {name: value for name, value in page.keys.items() if name not in {"description", OURS}}
     return Definition(
@@ -294,6 +326,33 @@ def _fault(page: front_matter.Page, own: dict[str, Any], over: dict[str, Any], f
     if path and path[0] in over:
         return Complaint(message=f"{message} (in the sidecar)", pointer=_pointer(path))
     return Complaint(message=message, pointer=_pointer(path), line=page.line_of(OURS, *path) if own else None)
+
+
+def _faults_of_gate(gate: Any) -> list[tuple[str, str]]:
+    """(pointer below the key, what is wrong) for a gate that is written here, or for a name that can be none.
+
+    Gates are imported late: most agents have none, and reading one takes a tenth of a second to get ready.
+    """
+    if not isinstance(gate, str | dict):
+        return []  # none, or pydantic says it
+    from app.quality.definition import NAME, Gate
+
+    if isinstance(gate, str):
+        said = "the name of a gate has small letters, digits and hyphens"
+        return [] if NAME.fullmatch(gate) else [("", said)]
+    try:
+        Gate.read(gate)
+    except Invalid as wrong:
+        return wrong.fields
+    return []
+
+
+def _of_gate(page: front_matter.Page, over: dict[str, Any], below: str, message: str) -> Complaint:
+    pointer = f"/{OURS}/gate{below}"
+    if "gate" in over:
+        return Complaint(message=f"{message} (in the sidecar)", pointer=pointer)
+    path = [int(part) if part.isdecimal() else part for part in pointer.split("/")[1:]]
+    return Complaint(message=message, pointer=pointer, line=page.line_of(*path))
 
 
 def _pointer(path: tuple[str | int, ...]) -> str:
@@ -351,22 +410,6 @@ def _split_tools(text: str, odd: list[str]) -> list[str]:
                 odd.append(f"`{piece}`: what stands in brackets is taken for a remark")
             names.append(name)
     return names
-
-
-def _demand_whole(schema: Any) -> None:
-    """Refuse references to elsewhere, which whoever checks parameters would fetch, and numbers that JSON cannot keep."""
-    if isinstance(schema, int) and not -(2**63) <= schema < 2**63:
-        raise ValueError(f"{schema} is too large: a number must fit into 64 bits")
-    if isinstance(schema, list):
-        for inner in schema:
-            _demand_whole(inner)
-    elif isinstance(schema, dict):
-        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
-            reference = schema.get(keyword)
-            if isinstance(reference, str) and not reference.startswith("#"):
-                raise ValueError(f"{keyword} may only point into the schema itself, not to {reference[:100]}")
-        for inner in schema.values():
-            _demand_whole(inner)
 
 
 def per_second(rate: str) -> tuple[float, float]:

@@ -7,7 +7,7 @@ A file with a mistake is reported with its line and leaves its agent as it was; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,8 +126,11 @@ class _Sidecar:
 # -- what would happen
 
 
-def plan(files: Sequence[File], known: Mapping[str, Known]) -> Plan:
-    """What importing `files` would change of `known`; nothing is read or written."""
+def plan(files: Sequence[File], known: Mapping[str, Known], gates: Container[str] | None = None) -> Plan:
+    """What importing `files` would change of `known`; nothing is read or written.
+
+    With the names of the gates there are, an agent that names another gets a warning.
+    """
     sidecars = sorted(
         (_sidecar(file) for file in files if file.is_sidecar), key=lambda each: each.path.count("/")
     )
@@ -138,7 +141,7 @@ def plan(files: Sequence[File], known: Mapping[str, Known]) -> Plan:
     for file in defining:
         places.setdefault(ids[id(file)], []).append(file.path)
     items = [_item(file, ids[id(file)], places, sidecars, known) for file in defining]
-    items = _without_collisions(items, known)
+    items = [_with_gate(item, gates) for item in _without_collisions(items, known)]
     items += [item for sidecar in sidecars if (item := _of_sidecar(sidecar))]
     ignored = [file.path for file in files if not (file.chosen or file.path in by_path or file.is_sidecar)]
     return Plan(items=tuple(sorted(items, key=lambda item: item.path)), ignored=tuple(sorted(ignored)))
@@ -196,6 +199,15 @@ def _judged(path: str, made: Definition, before: Known | None) -> Item:
         diff=change.diff,
         warnings=(*_replaced(made, before), *made.warnings),
     )
+
+
+def _with_gate(item: Item, gates: Container[str] | None) -> Item:
+    """The same item, with a warning if nobody has saved the gate that it names."""
+    named = item.definition.ours.gate if item.definition else None
+    if gates is None or not isinstance(named, str) or named in gates:
+        return item
+    said = f"there is no gate {named}: until one is saved under this name, the agent's jobs fail"
+    return replace(item, warnings=(*item.warnings, Complaint(message=said, pointer=f"/{OURS}/gate")))
 
 
 def _replaced(made: Definition, before: Known) -> list[Complaint]:

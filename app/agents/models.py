@@ -62,6 +62,7 @@ class Agent(Base):
     watchdog: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # {mode, stall_seconds, repeats}
     providers: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # its own chain; NULL: the common order
     budgeted: Mapped[bool] = mapped_column(Boolean, server_default="false")  # a shared budget covers it
+    effects: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # what policies ask about
     aliases: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # other names it answers to
     # Limits that an admin set: they outlive new versions of the file.
     configured: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-import re
-from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
-import orjson
-import re2
-from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable
 
+from app import schemas
 from app.errors import InvalidParameters
 
 DEEPEST = 32
@@ -28,9 +22,7 @@ def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     filled = copy.deepcopy(parameters)
     _fill(schema, filled)
     try:
-        wrong = sorted(
-            _validator(orjson.dumps(schema)).iter_errors(filled), key=lambda e: [str(p) for p in e.path]
-        )
+        wrong = sorted(schemas.judge(schema).iter_errors(filled), key=lambda e: [str(p) for p in e.path])
     except (RecursionError, Unresolvable) as broken:  # a reference to nowhere, or to itself without end
         said = "the agent's own schema cannot be used: one of its references leads nowhere"
         raise InvalidParameters(said, [("/parameters", said)]) from broken
@@ -42,38 +34,9 @@ def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-@lru_cache(maxsize=512)
-def _validator(schema: bytes) -> Validator:
-    checker: Validator = _Judge(orjson.loads(schema), format_checker=FormatChecker())
-    return checker
-
-
 def is_linear(pattern: str) -> bool:
     """Whether a pattern can be tried in time that grows with the text only; others are for those we trust."""
-    return _linear(pattern) is not None
-
-
-@lru_cache(maxsize=512)
-def _linear(pattern: str) -> Any:
-    quiet = re2.Options()
-    quiet.log_errors = False
-    try:
-        return re2.compile(pattern, quiet)
-    except re2.error:
-        return None
-
-
-def _fits_pattern(_checker: Any, pattern: str, text: Any, _schema: Any) -> Iterator[ValidationError]:
-    """`pattern`, by RE2: a text made for it cannot keep us busy. What RE2 does not know falls back to Python."""
-    if not isinstance(text, str):
-        return
-    linear = _linear(pattern)
-    if not (linear.search(text) if linear else re.search(pattern, text)):
-        yield ValidationError(f"{text!r} does not match {pattern!r}")
-
-
-_extend: Any = validators.extend
-_Judge: Any = _extend(Draft202012Validator, {"pattern": _fits_pattern})
+    return schemas.linear(pattern) is not None
 
 
 def _fill(schema: dict[str, Any], value: dict[str, Any]) -> None:

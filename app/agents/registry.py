@@ -48,6 +48,7 @@ class AgentRecord:
     budget: dict[str, Any] | None
     watchdog: dict[str, Any] | None
     providers: list[str] | None
+    effects: list[str]
     aliases: list[str]
     configured: dict[str, Any]
 
@@ -238,6 +239,7 @@ def _columns(definition: Definition) -> dict[str, object]:
         "budget": as_json(ours.budget.model_dump(exclude_none=True)) if ours.budget else None,
         "watchdog": as_json(ours.watchdog.model_dump()),
         "providers": ours.providers,
+        "effects": list(ours.effects),
         "aliases": list(ours.aliases),
         "version": definition.version,
     }
@@ -246,17 +248,17 @@ def _columns(definition: Definition) -> dict[str, object]:
 _INSTALL = """
     INSERT INTO agents (agent_id, agent_name, description, team, pool, runner, runner_config, schema, output_schema,
            example, instructions, extra, retry_strategy, max_retries, timeout_seconds, budget, watchdog,
-           providers, aliases, version, source)
+           providers, effects, aliases, version, source)
     VALUES (%(id)s, %(name)s, %(description)s, %(team)s, %(pool)s, %(runner)s, %(config)s, %(schema)s, %(output)s,
            %(example)s, %(instructions)s, %(extra)s, %(strategy)s, %(retries)s, %(timeout)s, %(budget)s, %(watchdog)s,
-           %(providers)s, %(aliases)s, %(version)s, %(source)s)
+           %(providers)s, %(effects)s, %(aliases)s, %(version)s, %(source)s)
     ON CONFLICT (agent_id) DO UPDATE SET
         agent_name = excluded.agent_name, description = excluded.description, team = excluded.team,
         pool = excluded.pool, runner = excluded.runner, runner_config = excluded.runner_config,
         schema = excluded.schema, output_schema = excluded.output_schema, example = excluded.example,
         instructions = excluded.instructions, extra = excluded.extra, retry_strategy = excluded.retry_strategy,
         max_retries = excluded.max_retries, timeout_seconds = excluded.timeout_seconds, budget = excluded.budget, watchdog = excluded.watchdog,
-        providers = excluded.providers, aliases = excluded.aliases, version = excluded.version, source = excluded.source, updated_at = now()"""
+        providers = excluded.providers, effects = excluded.effects, aliases = excluded.aliases, version = excluded.version, source = excluded.source, updated_at = now()"""
 
 
 def set_limits(agent_id: str, max_concurrent: int | None, rate_limit: str | None) -> None:
@@ -452,6 +454,7 @@ def public(agent: AgentRecord) -> dict[str, Any]:
         "budget": agent.budget,
         "watchdog": agent.watchdog,
         "providers": agent.providers,
+        "effects": agent.effects,
         "aliases": agent.aliases,
         "source": agent.source,
         "enabled": agent.enabled,

@@ -13,10 +13,12 @@ from app.api import (
     agent_versions,
     agents,
     api_keys,
+    approval_policies,
     approvals,
     artifacts,
     auth_endpoints,
     budgets,
+    content,
     deliveries,
     dlq,
     docs,
@@ -24,6 +26,7 @@ from app.api import (
     glue,
     health,
     job_compare,
+    job_quality,
     job_status,
     job_story,
     jobs,
@@ -34,6 +37,7 @@ from app.api import (
     openapi,
     prices,
     providers,
+    quality_gates,
     queues,
     request_id,
     schedules,
@@ -45,9 +49,9 @@ from app.api import (
 )
 
 VIEWS = (
-    agent_import, agent_versions, agents, api_keys, approvals, artifacts, auth_endpoints, budgets, deliveries, dlq, health, job_compare, job_status, job_story, jobs, metrics,
+    agent_import, agent_versions, agents, api_keys, approval_policies, approvals, artifacts, auth_endpoints, budgets, content, deliveries, dlq, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
     notifications, notify_rules, openapi,
-    prices, providers, queues, schedules, users, webhook_endpoints, workers, workflow_templates, workflows,
+    prices, providers, quality_gates, queues, schedules, users, webhook_endpoints, workers, workflow_templates, workflows,
 )  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -63,6 +67,11 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/jobs/<job_id>/resume",            "POST",             ("/api/v1/tasks/<job_id>/resume",)),
     # job_compare.py
     ("/api/v1/jobs/compare",                    "GET",              ()),
+    # job_quality.py
+    ("/api/v1/jobs/<job_id>/drafts",            "GET",              ("/api/v1/tasks/<job_id>/drafts",)),
+    ("/api/v1/jobs/<job_id>/drafts/<number>",   "GET",              ("/api/v1/tasks/<job_id>/drafts/<number>",)),
+    ("/api/v1/jobs/<job_id>/drafts/<before>/diff/<after>", "GET",   ("/api/v1/tasks/<job_id>/drafts/<before>/diff/<after>",)),
+    ("/api/v1/quality/analytics",               "GET",              ()),
     # job_status.py
     ("/api/v1/jobs/<job_id>/status",            "GET",              ("/api/v1/tasks/<job_id>/status",
                                                                      "/api/ai/jobs/<job_id>/status")),
@@ -76,6 +85,8 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # artifacts.py
     ("/api/v1/jobs/<job_id>/artifacts",         "GET",              ("/api/v1/tasks/<job_id>/artifacts",)),
     ("/api/v1/artifacts/<artifact_id>",         "GET",              ()),
+    # content.py
+    ("/api/v1/content/blog-posts",              "POST",             ("/api/content/blog-posts",)),
     # dlq.py
     ("/api/v1/dlq/tasks",                       "GET",              ()),
     ("/api/v1/dlq/tasks/<dlq_id>",              "GET",              ()),
@@ -105,6 +116,14 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/approvals",                       "GET",              ()),
     ("/api/v1/approvals/<approval_id>",         "GET",              ()),
     ("/api/v1/approvals/<approval_id>/answer",  "POST",             ()),
+    # approval_policies.py
+    ("/api/v1/approval-policies",               "GET POST",         ()),
+    ("/api/v1/approval-policies/<policy_id>",   "GET PUT DELETE",   ()),
+    # quality_gates.py
+    ("/api/v1/quality/gates",                   "GET",              ()),
+    ("/api/v1/quality/gates/<name>",            "GET PUT DELETE",   ()),
+    ("/api/v1/quality/gates/<name>/versions",   "GET",              ()),
+    ("/api/v1/quality/check",                   "POST",             ()),
     # workflow_templates.py
     ("/api/v1/workflow-templates",              "GET POST",         ()),
     ("/api/v1/workflow-templates/<name>",       "GET DELETE",       ()),

@@ -13,6 +13,7 @@ from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.reading import FormInput, Input, pointers
 from app.errors import Invalid
+from app.quality import gates
 
 _TRUE, _FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no", "")
 
@@ -119,7 +120,7 @@ def import_agents(body: ImportIn) -> dict[str, Any]:
     files = importing.from_upload((file.path, _bytes(number, file)) for number, file in enumerate(body.files))
     if body.sidecar is not None:
         files.append(folders.File(path=folders.SIDECARS[0], text=body.sidecar))
-    made = importing.plan(files, importing.known())
+    made = importing.plan(files, importing.known(), gates.names())
     if not body.dry_run:
         made = importing.apply(made, source=registry.IMPORTED, by=current_principal().user_id)
     return {"dry_run": body.dry_run, **made.public()}

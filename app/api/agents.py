@@ -52,6 +52,9 @@ class AgentOut(BaseModel):
     budget: JSON | None = Field(description="Of each job: usd, tokens, minutes; null: none of its own.")
     watchdog: JSON | None = Field(description="mode, stall_seconds, repeats.")
     providers: list[str] | None = Field(description="Its own chain of models; null: the common one.")
+    effects: list[str] = Field(
+        description="What it does to the world outside; policies may ask people first."
+    )
     aliases: list[str] = Field(description="Other names it answers to.")
     source: str = Field(description="catalog, import, plugin:…, or the folder it is read from.")
     enabled: bool

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from app.api.reading import Input
 from app.api.shapes import JSON, Commas, FieldError, MailAddress, Moment, Page, PageQuery, WebAddress, When
 from app.jobs.states import STATUSES, SYNONYMS
 
 Priority = Literal["critical", "high", "normal", "low"]
-Status = Literal["pending", "queued", "running", "retry", "completed", "failed", "cancelled"]
+Status = Literal[
+    "pending", "queued", "running", "awaiting_input", "retry", "completed", "failed", "cancelled"
+]
+Verdict = Literal["passed", "needs_review", "rejected"]
 Level = Literal["debug", "info", "warning", "error"]
 AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+GateName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 StatusWord = Annotated[str, StringConstraints(pattern=f"^({'|'.join((*STATUSES, *SYNONYMS))})$")]
 
 MOST_AT_ONCE = 100
 FARTHEST_SEQ = 2**53  # what JSON's readers count exactly; no log gets that long
 LONGEST_TIMEOUT_SECONDS = 86_400
+CONTENT_AGENT = "content-pipeline"
+OF_A_POST = ("topic", "style", "tone", "target_length", "primary_keyword", "target_audience", "category")
 
 
 class AllowanceIn(Input):
@@ -32,9 +47,23 @@ class AllowanceIn(Input):
 
 
 class JobIn(Input):
-    """What is to be done. `params` and `input_data` are other names of `parameters`."""
+    """What is to be done. `params` and `input_data` are other names of `parameters`.
 
-    agent_id: AgentId = Field(description="Which agent; `GET /api/v1/agents` lists them.")
+    Without an `agent_id`, `topic` and the other wishes for a blog post may stand in place of parameters.
+    """
+
+    topic: str | None = Field(None, description="Of a blog post, in place of agent_id and parameters.")
+    style: str | None = Field(None, description="Of the post; so are the five that follow.")
+    tone: str | None = None
+    target_length: int | None = None
+    primary_keyword: str | None = None
+    target_audience: str | None = None
+    category: str | None = None
+    agent_id: AgentId = Field(
+        default_factory=str,
+        validate_default=True,
+        description="Which agent; `GET /api/v1/agents` lists them.",
+    )
     parameters: JSON = Field(
         default_factory=dict,
         validation_alias=AliasChoices("parameters", "params", "input_data"),
@@ -54,11 +83,38 @@ class JobIn(Input):
     )
     retry_strategy: Literal["exponential", "linear", "fixed"] | None = None
     budget: AllowanceIn | None = Field(None, description="Left out: the agent's.")
+    gate: GateName | Literal[False] | None = Field(
+        None,
+        description="A quality gate by its name; false: none. Left out: the agent's, which only admins may replace.",
+    )
     notify_on_completion: bool = False
     notification_email: MailAddress | None = Field(None, description="Left out: the owner's.")
     callback_url: WebAddress | None = Field(
         None, description="Gets the status document, signed, when the job is finished."
     )
+
+    @field_validator("agent_id", mode="before")
+    @classmethod
+    def _agent(cls, given: Any, info: ValidationInfo) -> Any:
+        """The content pipeline for those who ask for content alone (requirements E1)."""
+        about = info.data.get("topic")
+        if given == "" and about is None:
+            raise PydanticCustomError("missing", "is required")
+        if given != "" and about is not None:
+            raise PydanticCustomError("either", "is left out where there is a topic")
+        return given or CONTENT_AGENT
+
+    @model_validator(mode="after")
+    def _wishes_for_a_post(self) -> JobIn:
+        wishes = self.model_dump(include=set(OF_A_POST), exclude_none=True)
+        if wishes and (self.topic is None or self.parameters):
+            raise PydanticCustomError(
+                "either", f"{', '.join(wishes)}: stand beside a topic, in place of parameters"
+            )
+        if wishes:
+            self.parameters = wishes | ({"tags": self.tags} if self.tags else {})
+            self.task_name = self.task_name or wishes["topic"][:255]
+        return self
 
 
 class JobAccepted(BaseModel):
@@ -82,6 +138,13 @@ class PollHint(BaseModel):
 
     next_after_ms: int | None = Field(description="null: nothing will ever change again.")
     terminal: bool
+
+
+class Headline(BaseModel):
+    """A result in one line."""
+
+    text: str
+    url: str | None = None
 
 
 class JobBrief(BaseModel):
@@ -113,8 +176,15 @@ class JobBrief(BaseModel):
     dead_lettered: bool
     tags: list[str]
     version: int = Field(description="Grows whenever the job changes.")
+    verdict: Verdict | None = Field(description="What its quality gate said of the result; null without one.")
+    quality_score: float | None = Field(ge=0, le=10, description="Of the draft that the result holds.")
+    asked_since: When | None = Field(description="Since when it waits for a person's answer.")
+    approval_id: str | None = Field(description="The question it waits with; see /api/v1/approvals.")
     error: JSON | None = None
-    actions: list[str] = Field(description="What you may do with it now.")
+    headline: Headline | None = Field(None, description="What to show of the result in one line.")
+    actions: list[str] = Field(
+        description="What you may do with it now: cancel, change_priority, answer, retry, replay, resume."
+    )
 
 
 class LogLine(BaseModel):
@@ -201,6 +271,7 @@ class JobsQuery(PageQuery):
     pool: Literal["marketing", "testing", "engineering", "general"] | None = None
     workflow_id: UUID | None = Field(None, description="The steps of one run.")
     schedule_id: UUID | None = Field(None, description="What one schedule submitted.")
+    verdict: Verdict | None = Field(None, description="What the quality gate said of the result.")
     cursor: Annotated[str, StringConstraints(max_length=200)] | None = Field(
         None, description="`next_cursor` of the page before; costs the same at any depth."
     )

@@ -107,11 +107,14 @@ class Blocker(BaseModel):
 
     code: Literal[
         "backoff", "scheduled", "budget", "provider_open", "agent_disabled", "paused", "no_worker", "agent_limit",
-        "rate_limit", "busy", "queue",
+        "rate_limit", "busy", "queue", "approval",
     ]  # fmt: skip
     message: str
     until: When | None = Field(None, description="When it ends by itself; null: not by itself, or unknown.")
-    subject: str | None = Field(None, description="The budget or the provider that holds the agent.")
+    subject: str | None = Field(
+        None,
+        description="The budget or the provider that holds the agent; or the question that waits for an answer.",
+    )
     holders: list[Holder] | None = Field(
         None, description="`agent_limit` and `busy`: up to ten of the jobs in the way, of those you may see."
     )

@@ -16,6 +16,7 @@ from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.job_shapes import (
     MOST_AT_ONCE,
+    OF_A_POST,
     BulkOut,
     CancelledOut,
     JobAccepted,
@@ -64,7 +65,7 @@ class BulkIn(Input):
 @op("POST", "/api/v1/jobs", verb="submit_task", out=JobAccepted, status=201, idempotent=True)
 def submit_job(body: JobIn) -> Answer:
     """Submit a job; when this answers, the job is durable."""
-    return _accepted(lifecycle.submit(intake.order(_wish(body))))
+    return accepted(lifecycle.submit(intake.order(_wish(body))))
 
 
 @op(
@@ -173,7 +174,7 @@ def retry_job(job_id: UUID, body: RetryIn | None) -> Answer:
     who = current_principal()
     row = intake.again(str(job_id), by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **changes)
     noted("job.retried", job_id, {"new_job_id": row["job_id"]})
-    return _accepted(row, retry_of_job_id=str(job_id))
+    return accepted(row, retry_of_job_id=str(job_id))
 
 
 @op(
@@ -192,7 +193,7 @@ def replay_job(job_id: UUID, body: ReplayIn | None) -> Answer:
     who = current_principal()
     row = intake.replay(str(job_id), by=who.user_id, may_exceed_budget=may(who, "exceed_budget"), **how)
     noted("job.replayed", job_id, {"new_job_id": row["job_id"], "version": how.get("version", "pinned")})
-    return _accepted(row, replay_of_job_id=str(job_id))
+    return accepted(row, replay_of_job_id=str(job_id))
 
 
 @op(
@@ -218,17 +219,19 @@ def resume_job(job_id: UUID, body: ResumeIn | None) -> Answer:
         **{f"raise_{unit}": amount for unit, amount in more.items()},
     )
     noted("job.resumed", job_id, {"new_job_id": row["job_id"], "raised": more})
-    return _accepted(row, retry_of_job_id=str(job_id))
+    return accepted(row, retry_of_job_id=str(job_id))
 
 
 def _wish(body: JobIn) -> Wish:
-    plain = body.model_dump(exclude={"tags", "notify_on_completion", "notification_email", "callback_url"})
+    apart = {"tags", "notify_on_completion", "notification_email", "callback_url", *OF_A_POST}
+    plain = body.model_dump(exclude=apart)
     return Wish(
         **plain,
         tags=tuple(body.tags),
         notify=_notify(body),
         submitted_by=current_principal().user_id,
         may_exceed_budget=may(current_principal(), "exceed_budget"),
+        may_replace_gate=may(current_principal(), "manage_gates"),
         correlation_id=current_request_id(),
     )
 
@@ -263,7 +266,8 @@ def _said(row: Row) -> dict[str, Any]:
     return {"job_id": row["job_id"], "task_id": row["job_id"], "status": row["status"]}
 
 
-def _accepted(row: Row, **because_of: str) -> Answer:
+def accepted(row: Row, **because_of: str) -> Answer:
+    """What is answered for a job that was just submitted."""
     links = document.links(row["job_id"])
     position = queries.queue_position(row)
     body = (
@@ -294,6 +298,7 @@ def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
         pool=query.pool,
         workflow_id=str(query.workflow_id) if query.workflow_id else None,
         schedule_id=str(query.schedule_id) if query.schedule_id else None,
+        verdict=query.verdict,
         in_errors=may(current_principal(), "view_task_content"),
     )
 

@@ -16,6 +16,9 @@ COMMANDS = {
     "agents": "app.cli.agents:agents",
     "workflows": "app.cli.workflows:workflows",
     "schedules": "app.cli.schedules:schedules",
+    "approvals": "app.cli.approvals:approvals",
+    "policies": "app.cli.policies:policies",
+    "quality": "app.cli.quality:quality",
     "models": "app.cli.models:models",
 }
 

@@ -39,8 +39,9 @@ def take(context: click.Context, path: Path, *, dry_run: bool, as_json: bool, wi
     """
     with database() as db:
         from app.agents import importing, registry
+        from app.quality import gates
 
-        made = importing.plan(_files(path), importing.known())
+        made = importing.plan(_files(path), importing.known(), gates.names())
         if not dry_run:
             made = importing.apply(made, source=registry.IMPORTED, by="cli")
             db.session.commit()

@@ -40,3 +40,8 @@ def in_json(value: Any) -> str:
 
 def _plain(value: Any) -> str:
     return clock.iso(value) or "" if isinstance(value, datetime) else str(value)
+
+
+def harmless(text: str) -> str:
+    """What others wrote, without what commands a terminal or turns the direction of writing; lines stay lines."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -21,6 +21,7 @@ from app.dashboard.session import asking
 from app.dashboard.words import many
 from app.db import db
 from app.errors import Invalid, Malformed
+from app.quality import gates
 
 
 def page() -> str:
@@ -41,11 +42,11 @@ def submit() -> AnyResponse | str | tuple[str, int]:
         files = importing.from_upload(sent)
     except Invalid as wrong:
         return _page(None, wrong=wrong.message), 422
-    return _page(importing.plan(files, importing.known()), packed=_packed(files))
+    return _page(importing.plan(files, importing.known(), gates.names()), packed=_packed(files))
 
 
 def _apply(files: list[File]) -> AnyResponse | str:
-    made = importing.plan(files, importing.known())
+    made = importing.plan(files, importing.known(), gates.names())
     done = importing.apply(made, source=registry.IMPORTED, by=asking().user_id)
     db.session.commit()
     changed = done.counts[importing.NEW] + done.counts[importing.CHANGED]

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.dashboard.headers import loggable
 from app.db import AWAY, db
 from app.errors import CallboardError, Conflict, Unavailable
 from app.observe import logs
@@ -76,7 +77,7 @@ def _meaning(error: Exception) -> tuple[int, str | None, int | None]:
     if isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         log.warning("page.database_away", error=type(error).__name__)
         return 503, None, 5
-    log.error("page.failed", path=request.path, exc_info=error)
+    log.error("page.failed", path=loggable(request.path), exc_info=error)
     return 500, None, None
 
 

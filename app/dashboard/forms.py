@@ -204,6 +204,8 @@ def json_value(text: str) -> Any:
         raise ValueError(
             f"is not valid JSON (line {wrong.lineno}, column {wrong.colno}: {wrong.msg})"
         ) from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
 
 
 def json_object(text: str, pointer: str) -> JSON:

@@ -30,13 +30,28 @@ HEADERS = {
 }
 YEAR_SECONDS = 31_536_000
 
+# Addresses that open something by themselves, and what keeps them where they are.
+BEARER_PATHS = "/a/"
+BEARER_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
 
 def register(app: Flask) -> None:
     """Send them with every answer; a view that set one itself keeps its own (downloads are stricter)."""
     app.after_request(_protect)
 
 
+def loggable(path: str) -> str:
+    """An address as a log may have it: what is secret in it is left out."""
+    return f"{BEARER_PATHS}[hidden]" if path.startswith(BEARER_PATHS) else path
+
+
 def _protect(response: Response) -> Response:
+    if request.path.startswith(BEARER_PATHS):
+        response.headers.update(BEARER_HEADERS)
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "private, no-cache")

@@ -6,17 +6,16 @@ import math
 from itertools import pairwise
 from typing import Any
 
-import nh3
 from flask import Response, current_app, flash, make_response, redirect, render_template, request, url_for
-from markdown_it import MarkdownIt
-from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import queries as people
-from app.accounts.permissions import demand, may
+from app.accounts.permissions import demand, may, may_answer
 from app.agents import registry
-from app.dashboard import actions, story
+from app.approvals import queries as approvals
+from app.dashboard import actions, job_quality, story
 from app.dashboard.htmx import STOP, Context, Panel, every
+from app.dashboard.prose import rendered
 from app.dashboard.session import asking, settings
 from app.db import Row, db
 from app.errors import Invalid, NotFound
@@ -31,6 +30,7 @@ AHEAD = {
     "queued": ("Running", "Finished"),
     "running": ("Finished",),
     "retry": ("Running", "Finished"),
+    "awaiting_input": ("Running", "Finished"),
 }
 
 LOG_AT_FIRST = 200
@@ -39,9 +39,6 @@ OUTCOME_MS = 5000
 PREVIEW_BYTES = 64_000
 TEXTS = ("text/", "application/json", "application/xml", "application/sarif+json", "application/x-ndjson")
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
-
-_WIDE_TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-_markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
 def page(job_id: str) -> str:
@@ -59,7 +56,7 @@ def page(job_id: str) -> str:
         lines=timeline.newest(row["job_id"], LOG_AT_FIRST) if sees_content else [],
         log_poll=_log_poll(row),
         priorities=PRIORITIES,
-        **(story.at_first(row) if sees_content else {}),
+        **(story.at_first(row) | job_quality.at_first(row) if sees_content else {}),
     )
 
 
@@ -95,6 +92,7 @@ def _status(job_id: str) -> Context:
         "ahead": AHEAD.get(row["status"], ()),
         "why": explain.explain(row["job_id"], who=who) if waiting else None,
         "dead": _dead_letter(row),
+        "question": _question(row) if row["status"] == "awaiting_input" else None,
         "tail": timeline.newest(row["job_id"], 8)
         if row["status"] == "failed" and "stack_trace" in shown
         else [],
@@ -102,6 +100,16 @@ def _status(job_id: str) -> Context:
         "raisable": _raisable(row) if "resume" in shown["actions"] else {},
         "poll": _poll(row),
     }
+
+
+def _question(row: Row) -> Row | None:
+    """What it asks, and whether whoever looks may answer; the words of it only for those who may know them."""
+    wanted = approvals.Filter(job_id=row["job_id"], status="open")
+    for found in approvals.page(only=wanted, limit=1, brief=True):
+        mine = may_answer(found, asking())
+        sees = mine or may(asking(), "view_task_content", row["submitted_by"])
+        return found | {"mine": mine, "sees": sees}
+    return None
 
 
 def _glance(job_id: str) -> tuple[str, str]:
@@ -149,7 +157,7 @@ def _outcome(job_id: str) -> Context:
     demand(asking(), "view_task_content", row["submitted_by"])
     return {
         "job": row,
-        "report": _report(_text_of(row["result"], row["agent_id"])),
+        "report": rendered(_text_of(row["result"], row["agent_id"])),
         "attempts": timeline.attempts(row["job_id"]),
         "artifacts": [_preview(a) for a in artifacts.listing(row["job_id"])],
         "poll": _outcome_poll(row),
@@ -176,14 +184,6 @@ def _prose_of(agent_id: str) -> list[str]:
     return [*named, "result"] if agent.runner in ("llm", "cli") else named
 
 
-def _report(text: str | None) -> Markup | None:
-    """Markdown as HTML that can do no harm: no raw HTML in, a cleaner behind."""
-    if not text:
-        return None
-    clean = nh3.clean(_markdown.render(text))
-    return Markup(clean.replace("<table>", _WIDE_TABLE).replace("</table>", "</table></div>"))  # noqa: S704 - cleaned
-
-
 def _preview(artifact: Row) -> Row:
     """An artifact with how it can be shown in the page: `image`, `markdown`, `text` or not at all."""
     kind = artifact["media_type"].partition(";")[0]
@@ -194,7 +194,7 @@ def _preview(artifact: Row) -> Row:
         return shown
     text = _bytes(artifact["artifact_id"]).decode("utf-8", "replace")
     if kind == "text/markdown":
-        return shown | {"kind": "markdown", "html": _report(text)}
+        return shown | {"kind": "markdown", "html": rendered(text)}
     return shown | {"kind": "text", "text": text}
 
 

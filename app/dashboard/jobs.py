@@ -15,7 +15,7 @@ from app.agents import registry
 from app.dashboard import actions
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking, settings
-from app.dashboard.words import many
+from app.dashboard.words import VERDICTS, many
 from app.db import db
 from app.errors import Malformed
 from app.jobs import queries
@@ -34,6 +34,8 @@ TABS: dict[str, tuple[str, tuple[str, ...]]] = {
     "failed": ("Failed", ("failed",)),
     "cancelled": ("Cancelled", ("cancelled",)),
 }
+# What can be said of a job in the end; "revise" is only ever said of a draft.
+SAID = {name: seen.word for name, seen in VERDICTS.items() if name and name != "revise"}
 SINCE = {
     "1h": timedelta(hours=1),
     "24h": timedelta(hours=24),
@@ -52,6 +54,8 @@ class Wanted:
     since: str = ""
     q: str = ""
     tag: str = ""
+    verdict: str = ""
+    """What its quality gate said."""
     workflow: str = ""
     """The id of a run; its steps' jobs."""
 
@@ -66,7 +70,12 @@ class Wanted:
 
 def _wanted(values: Any) -> Wanted:
     given = {name: values.get(name, "").strip()[:200] for name in Wanted.__dataclass_fields__}
-    known = {"state": (*TABS, *STATUSES), "priority": ("", *PRIORITIES), "since": ("", *SINCE)}
+    known = {
+        "state": (*TABS, *STATUSES),
+        "priority": ("", *PRIORITIES),
+        "since": ("", *SINCE),
+        "verdict": ("", *SAID),
+    }
     return Wanted(
         **{name: value if value in known.get(name, (value,)) else "" for name, value in given.items()}
     )
@@ -80,6 +89,7 @@ def _filter(wanted: Wanted) -> queries.Filter:
         priority_rank=int(Priority.named(wanted.priority)) if wanted.priority else None,
         since=clock.now() - SINCE[wanted.since] if wanted.since else None,
         tag=wanted.tag or None,
+        verdict=wanted.verdict or None,
         workflow_id=actions.checked_id(wanted.workflow) if wanted.workflow else None,
         text=wanted.q or None,
         in_errors=may(asking(), "view_task_content"),
@@ -96,6 +106,7 @@ def page() -> str:
         agents=registry.all_agents(),
         priorities=PRIORITIES,
         since=tuple(SINCE),
+        verdicts=SAID,
         tabs=TABS_PANEL.embed(wanted.query()),
         table=TABLE.embed(wanted.query() | after),
         is_filtered=wanted != Wanted(state=wanted.state),

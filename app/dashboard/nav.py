@@ -38,6 +38,7 @@ ENTRIES = (
     Entry("schedules", "schedules", "calendar", "Schedules", "view_schedule"),
     Entry("approvals", "approvals", "hand", "Approvals", "view_approvals", unit="waiting for you", hot=True),
     Entry("dead-letters", "dead_letters", "dead", "Dead letters", "view_dlq", "open", hot=True),
+    Entry("quality", "quality", "target", "Quality", "view_task"),
     Entry("agents", "agents", "agent", "Agents"),
     Entry("providers", "providers", "plug", "Providers"),
     Entry("costs", "costs", "coin", "Costs", "view_budgets"),
@@ -47,8 +48,12 @@ ENTRIES = (
 ALSO = {
     "": "now",
     "workflow-templates": "workflows",
+    "gates": "quality",
+    "gate-editor": "quality",
     "deliveries": "notifications",
     "notify": "notifications",
+    "policies": "approvals",
+    "blog-post": "jobs",
 }
 SECTIONS = ("notifications", "submit", *(entry.name for entry in ENTRIES[1:]))
 

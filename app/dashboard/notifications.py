@@ -73,6 +73,16 @@ def read(notification_id: str) -> AnyResponse:
     return redirect(_back(), 303)
 
 
+def follow(notification_id: str) -> AnyResponse:
+    """GET /notifications/<notification_id>: on to what it is about; who follows it has read it."""
+    who = asking()
+    demand(who, "view_notifications")
+    row = _shown(inbox.one(actions.checked_id(notification_id), who.user_id, is_admin=who.is_admin))
+    inbox.mark_read(row["notification_id"], who.user_id, is_admin=who.is_admin)
+    db.session.commit()
+    return redirect(row["link"] or url_for("dashboard.notifications"), 303)
+
+
 def read_all() -> AnyResponse:
     """POST /notifications/read."""
     who = asking()

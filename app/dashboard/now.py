@@ -5,8 +5,9 @@ from __future__ import annotations
 from flask import render_template
 
 from app.accounts import queries as people
-from app.accounts.permissions import may, own_only
-from app.dashboard import actions
+from app.accounts.permissions import demand, may, own_only
+from app.approvals import queries as approvals
+from app.dashboard import actions, approval_card
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.pools import PAUSES
 from app.dashboard.session import asking, settings
@@ -18,20 +19,36 @@ from app.jobs.states import WAITING
 from app.workers import fleet
 
 FAILURES_MS = 15_000
+QUESTIONS_MS = 5_000
+MOST_QUESTIONS = 5
 MOST_RUNNING = 12
 MOST_FAILURES = 8
+MOST_FINISHED = 6
 
 
 def page() -> str:
     """GET /."""
     return render_template(
         "now/page.html",
+        questions=QUESTIONS.embed() if may(asking(), "view_approvals") else "",
         overview=OVERVIEW.embed(),
         queues=QUEUES.embed(),
         running=RUNNING.embed(),
+        finished=FINISHED.embed(),
         failures=FAILURES.embed(),
         pool_names=[line["pool"] for line in stats.by_pool()],
     )
+
+
+def _questions() -> Context:
+    who = asking()
+    demand(who, "view_approvals")
+    rows = approvals.open_for(who.user_id, who.email, who.role, limit=MOST_QUESTIONS, brief=True)
+    return {
+        "asked": approval_card.listed(rows),
+        "more": max(0, approvals.count_open(who.user_id, who.email, who.role) - len(rows)),
+        "poll": every(QUESTIONS_MS),
+    }
 
 
 def _overview() -> Context:
@@ -93,6 +110,15 @@ def _running() -> Context:
     }
 
 
+def _finished() -> Context:
+    who = asking()
+    chosen = queries.Filter(owner=own_only(who, "view_task"), statuses=("completed",))
+    return {
+        "jobs": [brief(row, who) for row in queries.page(chosen, limit=MOST_FINISHED)],
+        "poll": every(FAILURES_MS),
+    }
+
+
 def _failures() -> Context:
     who = asking()
     if may(who, "view_dlq"):
@@ -106,7 +132,9 @@ def _failures() -> Context:
     }
 
 
+QUESTIONS = Panel(name="now_questions", template="now/_questions.html", read=_questions)
 OVERVIEW = Panel(name="now_overview", template="now/_overview.html", read=_overview)
 QUEUES = Panel(name="now_queues", template="now/_queues.html", read=_queues)
 RUNNING = Panel(name="now_running", template="now/_running.html", read=_running)
+FINISHED = Panel(name="now_finished", template="now/_finished.html", read=_finished)
 FAILURES = Panel(name="now_failures", template="now/_failures.html", read=_failures)

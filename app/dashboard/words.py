@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from flask import Flask
 
 from app import clock
 from app.budgets import amounts
+
+LONGEST_ADDRESS = 2000
 
 
 class Look(NamedTuple):
@@ -41,6 +44,16 @@ OUTCOMES = {
     "timeout": Look("Timed out", "clock", "red"),
     "lost": Look("Worker lost", "bolt", "amber"),
     "released": Look("Handed back", "again", "grey"),
+    "asked": Look("Asked a person", "hand", "violet"),
+}
+
+# What a quality gate says. A rejected result is no failed job: another word, shape and colour.
+VERDICTS = {
+    "passed": Look("Passed", "medal", "green"),
+    "revise": Look("To improve", "again", "amber"),
+    "needs_review": Look("Needs review", "hand", "violet"),
+    "rejected": Look("Rejected", "down", "amber"),
+    None: Look("Not judged yet", "clock", "grey"),
 }
 
 HEALTH = {
@@ -77,6 +90,8 @@ REASONS = {
     "stalled": "made no progress",
     "stopped_budget": "its budget is spent",
     "rejected": "the result was rejected",
+    "approval": "waits for somebody's answer",
+    "not_permitted": "somebody said no",
 }
 
 _UNKNOWN = Look("Unknown", "circle", "grey")
@@ -189,6 +204,35 @@ def dollars(amount: amounts.Amount) -> str:
     return amounts.dollars(amount)
 
 
+def web_address(text: Any) -> str:
+    """An address of the web as it is; empty for everything else, above all for what a browser would run."""
+    if not isinstance(text, str) or len(text) > LONGEST_ADDRESS or not text.isprintable():
+        return ""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    return text if parts.scheme in ("http", "https") and parts.hostname else ""
+
+
+def score(value: float | None) -> str:
+    """A score of 0 to 10 with one decimal; a dash for None."""
+    return "–" if value is None else f"{value:.1f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1: `83 %`; a dash for None."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def gained(value: float | None) -> str:
+    """How a score changed, with its sign: `+0.9`, `−0.3`, `±0.0`; a dash for None."""
+    if value is None:
+        return "–"
+    shown = f"{abs(value):.1f}"
+    return f"±{shown}" if float(shown) == 0 else f"{'+' if value > 0 else '−'}{shown}"
+
+
 def short(job_id: str | None) -> str:
     """The part of an id that differs from its neighbours': the end, because UUIDv7 begins with the time."""
     return str(job_id or "")[-8:]
@@ -211,7 +255,10 @@ def capped(count: int, cap: int = 10_000) -> str:
 
 def register(app: Flask) -> None:
     """Make these words known to every template."""
-    filters = (reason, iso, stamp, hour, minute, duration, size, short, pretty, capped, money, dollars)
+    filters = (
+        *(reason, iso, stamp, hour, minute, duration, size, short, pretty, capped, money, dollars),
+        *(web_address, score, percent, gained),
+    )
     app.jinja_env.filters.update({word.__name__: word for word in filters})
     app.jinja_env.globals.update(
         look=look,
@@ -220,5 +267,6 @@ def register(app: Flask) -> None:
         STATES=STATES,
         OUTCOMES=OUTCOMES,
         HEALTH=HEALTH,
+        VERDICTS=VERDICTS,
         PRIORITIES=PRIORITIES,
     )

@@ -123,7 +123,7 @@ def answer(workflow_id: str, step_id: str) -> AnyResponse:
     approval = _approval(_step(row, step_id))
     if approval is None:
         raise NotFound
-    if request.form.get("decision") not in approving.STATUS_OF:
+    if request.form.get("decision") not in ("approve", "reject"):
         raise Malformed("Choose whether to approve or to reject.")
     decision: approving.Decision = "approve" if request.form["decision"] == "approve" else "reject"
     typed = workflow_inputs.typed(approval["form"], request.form)
@@ -138,9 +138,8 @@ def answer(workflow_id: str, step_id: str) -> AnyResponse:
     except Invalid as wrong:
         db.session.rollback()
         return make_response(_draw(row, step_id, typed, workflow_inputs.complaints(wrong)), 422)
-    actions.noted(
-        f"approval.{approving.STATUS_OF[decision]}", approval["approval_id"], workflow_id=row["workflow_id"]
-    )
+    told = {"workflow_id": row["workflow_id"], "decision": decision}
+    actions.noted("approval.answered", approval["approval_id"], **told)
     db.session.commit()
     flash("Approved." if decision == "approve" else "Rejected.", "green")
     return redirect(url_for("dashboard.workflow", workflow_id=row["workflow_id"]), 303)

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from app import clock
-from app.accounts.permissions import Principal, may
+from app.accounts.permissions import Principal, may, may_answer
 from app.agents import registry
 from app.db import Row
 from app.jobs import queries, stats, timeline
-from app.jobs.states import FINAL, WAITING, Priority
+from app.jobs.states import FINAL, WAITING, Priority, Status
 from app.polling import hints
 
 
@@ -63,7 +63,7 @@ def _facts(row: Row) -> Row:
         "completed_at": finished if status in ("completed", "failed") else None,
         "cancelled_at": finished if status == "cancelled" else None,
         "updated_at": row["updated_at"],
-        "duration_seconds": _seconds(row["started_at"], finished),
+        "duration_seconds": _seconds(row["started_at"], finished, less=row["asked_seconds"]),
         "next_retry_at": row["run_at"] if status == "retry" and not _is_held(row) else None,
         "scheduled_for": row["run_at"] if status == "pending" else None,
         "cancel_requested": row["cancel_requested_at"] is not None,
@@ -77,6 +77,10 @@ def _facts(row: Row) -> Row:
         "usage": row["usage"] or {},
         "error": row["error"],
         "dead_lettered": status == "failed",
+        "verdict": row["verdict"],
+        "quality_score": row["quality_score"],
+        "asked_since": row["asked_at"],
+        "approval_id": (row["asks"] or {}).get("approval_id"),
         "tags": row["tags"],
         "retry_of_job_id": row["retry_of_job_id"],
         "replay_of_job_id": row["replay_of_job_id"],
@@ -94,11 +98,11 @@ def _is_held(row: Row) -> bool:
     return row["status_reason"] in queries.HOLDS
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    """How long it ran; a clock that went back never makes it negative."""
+def _seconds(start: datetime | None, end: datetime | None, *, less: float = 0) -> float | None:
+    """How long it ran, `less` what it waited for people; a clock that went back never makes it negative."""
     if start is None or end is None:
         return None
-    return max(0.0, round((end - start).total_seconds(), 3))
+    return max(0.0, round((end - start).total_seconds() - less, 3))
 
 
 def _waiting(row: Row) -> Row:
@@ -131,7 +135,7 @@ def _watchdog(row: Row, who: Principal) -> Row | None:
 def _content(row: Row) -> Row:
     return {
         name: row[name]
-        for name in ("parameters", "result", "stack_trace", "options", "notify")
+        for name in ("parameters", "result", "stack_trace", "options", "notify", "headline")
         if name in row
     }
 
@@ -153,6 +157,8 @@ def actions(row: Row, who: Principal) -> list[str]:
         possible.append("cancel")
     if status in WAITING and may(who, "change_priority", owner):
         possible.append("change_priority")
+    if row["asks"] and may(who, "answer_approval") and may_answer(row["asks"], who):
+        possible.append("answer")
     if status in FINAL and may(who, "retry_task", owner):
         possible += ["retry", "replay"]
         if row["status_reason"] == "stopped_budget":
@@ -178,10 +184,13 @@ def etag(row: Row, who: Principal, extra: str = "") -> str:
     """What changes whenever the document would: the job's version, who looks, and a waiting job's place.
 
     `row` needs version, status and submitted_by only. A waiting job's place in the queue moves without the job
-    itself changing, so its tag also changes every ten seconds, as often as the figures behind the estimate do.
+    itself changing, and so does who may answer what it asks: its tag also changes every ten seconds, as often as the
+    figures behind the estimate do.
     """
     sees = "c" if may(who, "view_task_content", row["submitted_by"]) else "s"
-    moving = f".{int(clock.now().timestamp() // 10)}" if row["status"] in WAITING else ""
+    moving = (
+        f".{int(clock.now().timestamp() // 10)}" if row["status"] in (*WAITING, Status.AWAITING_INPUT) else ""
+    )
     return f'"{row["version"]}.{sees}{who.role[0]}{moving}{extra}"'
 
 
@@ -192,11 +201,14 @@ def brief(row: Row, who: Principal) -> dict[str, Any]:
         "job_id", "task_id", "agent_id", "task_name", "status", "status_reason", "priority", "pool", "progress",
         "stage", "current_step", "submitted_at", "started_at", "completed_at", "cancelled_at", "duration_seconds",
         "attempt", "retry_count", "max_retries", "next_retry_at", "scheduled_for", "cancel_requested",
-        "dead_lettered", "tags", "submitted_by", "version",
+        "dead_lettered", "tags", "submitted_by", "version", "verdict", "quality_score", "asked_since",
+        "approval_id",
     )  # fmt: skip
     short = {name: shown[name] for name in names}
     if row["error"]:
         seen = ("type", "message") if may(who, "view_task_content", row["submitted_by"]) else ("type",)
         short["error"] = {k: row["error"].get(k) for k in seen}
+    if may(who, "view_task_content", row["submitted_by"]):
+        short["headline"] = row["headline"]
     short["actions"] = actions(row, who)
     return short

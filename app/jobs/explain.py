@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app import clock
-from app.accounts.permissions import Principal, own_only
+from app.accounts.permissions import ROLES, Principal, may, own_only
 from app.agents import registry
 from app.db import Row, db
 from app.jobs import queries, stats
-from app.jobs.states import WAITING
+from app.jobs.states import WAITING, Reason
 
 MOST_HOLDERS = 10
 
 
 def explain(job_id: str, *, who: Principal | None = None, worker_ttl_seconds: float = 60) -> Row:
-    """Why it does not run, and what to wait for; a running or finished job has no blockers.
+    """Why it does not run, and what or whom to wait for; a running or finished job has no blockers.
 
     {job_id, status, runnable, blockers: [{code, message, until?, subject?, holders?, holder_count?}],
     queue_position, estimated_wait_time_seconds}. Blockers are ordered: the first one is what to do something about.
@@ -25,7 +25,7 @@ def explain(job_id: str, *, who: Principal | None = None, worker_ttl_seconds: fl
     row = queries.get(job_id)
     owner = own_only(who, "view_task") if who else None
     waiting = row["status"] in WAITING
-    blockers = _blockers(row, owner, worker_ttl_seconds) if waiting else []
+    blockers = _blockers(row, owner, worker_ttl_seconds) if waiting else list(_question(row, who))
     position = queries.queue_position(row)
     if position and position > 1 and not blockers:
         blockers.append({"code": "queue", "message": f"{position - 1} more urgent or older jobs go first"})
@@ -45,6 +45,26 @@ def _blockers(row: Row, owner: str | None, worker_ttl_seconds: float) -> list[Ro
     limits = (_agent_limit, _rate_limit, _busy)
     found = [blocker for condition in conditions for blocker in condition(row, facts)]
     return found + [blocker for limit in limits for blocker in limit(row, facts, owner)]
+
+
+def _question(row: Row, who: Principal | None) -> Iterator[Row]:
+    """What it asks a person; those who may not see what is in the job hear only that it asks."""
+    asks = row["asks"]
+    if asks is None:
+        return
+    message = "waits for a person's answer"
+    if who is None or may(who, "view_task_content", row["submitted_by"]):
+        message = f"waits for the answer of {_who_may(asks)}: {asks['question']}"
+    until = datetime.fromisoformat(asks["deadline_at"]) if asks["deadline_at"] else None
+    yield {"code": Reason.APPROVAL, "message": message, "until": until, "subject": asks["approval_id"]}
+
+
+def _who_may(asks: Row) -> str:
+    people = asks["approvers"] or ["whoever submitted it"]
+    if asks["escalated_at"]:
+        people = people + asks["escalate_to"]
+    named = [f"any {each}" if each in ROLES else each for each in dict.fromkeys([*people, "admin"])]
+    return f"{', '.join(named[:-1])} or {named[-1]}" if len(named) > 1 else named[0]
 
 
 def _not_due(row: Row, _facts: Row) -> Iterator[Row]:

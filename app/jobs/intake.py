@@ -10,14 +10,17 @@ from typing import Any
 from app import clock
 from app.agents import params, registry
 from app.agents.definition import BrokenDefinition
+from app.agents.registry import AgentRecord
 from app.budgets.amounts import exact, said
 from app.db import Row
 from app.errors import AgentNotFound, Conflict, Invalid, NotFound
 from app.jobs import dead_letters, lifecycle, queries
 from app.jobs.lifecycle import Order
 from app.jobs.states import FINAL, PRIORITIES, Priority, Reason, Status
+from app.quality import gates
 
 LONGEST_TIMEOUT = 86_400
+BY_STAGES = "pipeline"
 STRATEGIES = ("exponential", "linear", "fixed")
 FURTHEST = timedelta(days=366)
 
@@ -48,6 +51,10 @@ class Wish:
     """What this job may use: {usd?, tokens?, minutes?}; what is left out is as its agent has it."""
     may_exceed_budget: bool = False
     """Whoever asks may give the job more than its agent's definition does."""
+    gate: str | bool | None = None
+    """The name of the quality gate for this job; False: none, whatever its agent has; None: as its agent has it."""
+    may_replace_gate: bool = False
+    """Whoever asks may put another gate in the place of the agent's own."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,6 +70,7 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
         "timeout": wish.timeout,
         "retry_strategy": wish.retry_strategy,
         "budget": _budget(wish, agent.budget or {}),
+        "gate": _gate(wish, agent),
     }
     return Order(
         agent_id=agent.agent_id,
@@ -106,6 +114,32 @@ def _check_options(wish: Wish) -> None:
         wrong.append(("/task_name", "at most 255 characters, without NUL"))
     if wrong:
         raise Invalid(f"{wrong[0][0][1:]} {wrong[0][1]}", wrong)
+
+
+def _gate(wish: Wish, agent: AgentRecord) -> str | bool | None:
+    """The gate as it was asked for, if there is such a gate and they may put it in the place of the agent's own."""
+    wanted = wish.gate
+    if wanted is None:
+        return None
+    if wanted is True:
+        raise _wrong_gate("must be the name of a quality gate, or false")
+    if (
+        not wish.may_replace_gate
+        and registry.definition_of(agent.agent_id, agent.version).ours.gate is not None
+    ):
+        raise _wrong_gate("the agent has one of its own; only admins may put another in its place")
+    if wanted is False and agent.runner == BY_STAGES:
+        raise _wrong_gate("an agent that goes by stages needs one")
+    if isinstance(wanted, str):
+        try:
+            gates.named(wanted)
+        except NotFound as unknown:
+            raise _wrong_gate(unknown.message) from unknown
+    return wanted
+
+
+def _wrong_gate(said: str) -> Invalid:
+    return Invalid(f"gate: {said}", [("/gate", said)])
 
 
 MOST = {"usd": 1_000_000, "tokens": 10**12, "minutes": 1440}
@@ -202,10 +236,18 @@ def again(
     if old["status"] not in FINAL:
         raise Conflict(f"the job is {old['status']}; only finished jobs are run again", allowed=["cancel"])
     wish = _like(old, by, priority, old["parameters"] if parameters is None else parameters)
-    new = lifecycle.submit(order(_within_budget(wish, may_exceed_budget)))
+    new = lifecycle.submit(_going_on(old, order(_within_budget(wish, may_exceed_budget))))
     if old["status"] == Status.FAILED:
         dead_letters.settle_by_job(job_id, new_job_id=new["job_id"], by=by)
     return new
+
+
+def _going_on(old: Row, wanted: Order) -> Order:
+    """The same, from where a failed job stopped if it went by stages and is to do the same (CONT-12)."""
+    by_stages = registry.demand(wanted.agent_id).runner == BY_STAGES
+    if old["status"] != Status.FAILED or not by_stages or wanted.parameters != old["parameters"]:
+        return wanted
+    return replace(wanted, checkpoint=queries.checkpoint(old["job_id"]))
 
 
 def replay(
@@ -296,7 +338,7 @@ def resubmit(
     if "retry_after" in options:
         other["run_at"] = clock.now() + _pause(options["retry_after"])
     wish = _like(letter, letter["submitted_by"], priority, letter["parameters"] | changes, **other)
-    new = lifecycle.submit(order(wish))
+    new = lifecycle.submit(_going_on(letter | {"status": Status.FAILED}, order(wish)))
     marked = dead_letters.mark_resubmitted(letter["dlq_id"], new_job_id=new["job_id"], by=by, force=force)
     return {"new_job_id": new["job_id"], "status": new["status"], "resubmitted_at": marked["resubmitted_at"]}
 

@@ -1,6 +1,6 @@
 """What may happen to a job. Every write of `jobs.status` is in this file, in the order of a job's life.
 
-    submit → (claims.claim_next) → complete | retry_later | fail | stop | release
+    submit → (claims.claim_next) → complete | retry_later | fail | stop | release | hold | wait_for_answer
                                    rescue (its worker is gone) · cancel (somebody asked) · promote (it is due)
 
 Each verb is one guarded statement: it names the statuses it may leave and, for an attempt, the fence and the
@@ -25,6 +25,8 @@ from app.jobs import dispatch
 from app.jobs.claims import Claim
 from app.jobs.dead_letters import fingerprint
 from app.jobs.states import Priority, Reason, Status
+
+LONGEST_HEADLINE = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,10 @@ class Success:
     claim: Claim
     result: dict[str, Any]
     usage: dict[str, float] | None = None
+    verdict: str | None = None
+    """What its quality gate said: passed, needs_review or rejected; None without a gate."""
+    score: float | None = None
+    """0-10, of the draft that the result holds."""
 
 
 def complete(claim: Claim, result: dict[str, Any], usage: dict[str, float] | None = None) -> None:
@@ -179,17 +185,32 @@ def complete_many(done: list[Success]) -> list[bool]:
         leases=[d.claim.lease_id for d in done],
         results=[dumps(d.result) for d in done],
         usages=[dumps(d.usage) if d.usage else None for d in done],
+        verdicts=[d.verdict for d in done],
+        scores=[d.score for d in done],
+        headlines=[_headline(d.result) for d in done],
     )
     settled = {row["job_id"] for row in rows}
     return [d.claim.job_id in settled or _settled_before(d.claim, "completed") for d in done]
 
 
+def _headline(result: dict[str, Any]) -> str | None:
+    """What lists show of a result: its `headline`, {text, url?}, if it has one that a line can hold."""
+    said = result.get("headline")
+    if not isinstance(said, dict) or not isinstance(said.get("text"), str):
+        return None
+    line = {name: said[name] for name in ("text", "url") if isinstance(said.get(name), str)}
+    return written if len(written := dumps(line)) <= LONGEST_HEADLINE else None
+
+
 _COMPLETE = """
     WITH mine AS (
         SELECT * FROM unnest(%(jobs)s::uuid[], %(fences)s::bigint[], %(leases)s::uuid[], %(results)s::text[],
-                             %(usages)s::text[]) AS m(job_id, fence, lease_id, result, usage))
+                             %(usages)s::text[], %(verdicts)s::text[], %(scores)s::float[], %(headlines)s::text[])
+               AS m(job_id, fence, lease_id, result, usage, verdict, score, headline))
     , settled AS (
-        UPDATE jobs j SET status = 'completed', status_reason = NULL, result = m.result::jsonb, progress = 100,
+        UPDATE jobs j SET status = 'completed', result = m.result::jsonb, progress = 100,
+               status_reason = CASE WHEN m.verdict = 'rejected' THEN 'rejected' END,
+               verdict = m.verdict, quality_score = m.score, headline = m.headline::jsonb,
                finished_at = clock_timestamp(), lease_id = NULL, lease_expires_at = NULL, worker_id = NULL,
                process_id = NULL, error = NULL, usage = coalesce(m.usage::jsonb, j.usage), last_seq = j.last_seq + 1
         FROM mine m
@@ -378,6 +399,56 @@ _HOLD = (
 )
 
 
+def wait_for_answer(claim: Claim) -> bool:
+    """Hand the attempt back because it asks a person; costs the job no retry, and nobody claims it before `answered`.
+
+    Whoever calls this puts the question in the same transaction. Answers whether the job waits now: not if somebody
+    asked to cancel it meanwhile (it is cancelled), or if this was said before.
+    """
+    done = db.row(
+        _WAIT_FOR_ANSWER,
+        job=claim.job_id,
+        fence=claim.fence,
+        lease=claim.lease_id,
+        outcome="asked",
+        error=None,
+        delay=None,
+        usage=None,
+    )
+    if done is None and not _settled_before(claim, "asked"):
+        raise LostLease(f"attempt {claim.fence} of job {claim.job_id} belongs to another worker now")
+    return bool(done and done["status"] == Status.AWAITING_INPUT)
+
+
+_WAIT_FOR_ANSWER = (
+    """WITH settled AS (
+        UPDATE jobs SET status = CASE WHEN cancel_requested_at IS NULL THEN 'awaiting_input' ELSE 'cancelled' END,
+               status_reason = CASE WHEN cancel_requested_at IS NULL THEN 'approval' ELSE 'by_user' END,
+               finished_at = CASE WHEN cancel_requested_at IS NULL THEN NULL ELSE clock_timestamp() END,
+               lease_id = NULL, lease_expires_at = NULL, worker_id = NULL, process_id = NULL
+        WHERE job_id = %(job)s AND fence = %(fence)s AND lease_id = %(lease)s AND status || '' = 'running'
+        RETURNING job_id, status)"""
+    + _SETTLED_ATTEMPT
+    + " SELECT job_id, status FROM settled"
+)
+
+
+def answered(job_id: str) -> bool:
+    """What the job asked is settled: it may run again at once. False if it waits for no answer (any more).
+
+    The question is to be closed before, in the same transaction: leaving `awaiting_input` withdraws open ones.
+    """
+    row = db.row(
+        """UPDATE jobs SET status = 'queued', status_reason = NULL, run_at = clock_timestamp(),
+               queued_at = clock_timestamp()
+           WHERE job_id = %(job)s AND status || '' = 'awaiting_input' RETURNING pool""",
+        job=job_id,
+    )
+    if row:
+        dispatch.ring_after_commit(row["pool"])
+    return row is not None
+
+
 def lift(agent_ids: list[str], reason: Reason) -> int:
     """Let jobs of these agents that are held for `reason` run now; answers how many."""
     rows = db.rows(
@@ -430,7 +501,7 @@ def cancel(job_id: str) -> Row:
                status_reason = 'by_user',
                finished_at = CASE WHEN status = 'running' THEN NULL ELSE clock_timestamp() END,
                version = version + 1, updated_at = clock_timestamp()
-           WHERE job_id = %(job)s AND status || '' IN ('pending','queued','retry','running')
+           WHERE job_id = %(job)s AND status || '' IN ('pending','queued','retry','running','awaiting_input')
            RETURNING job_id::text, status, cancel_requested_at, finished_at""",
         job=job_id,
     )
@@ -445,7 +516,7 @@ def cancel_many(job_ids: list[str]) -> list[Row]:
     return db.rows(
         """WITH open AS MATERIALIZED (
                SELECT job_id FROM jobs WHERE job_id = ANY(%(jobs)s::uuid[]) AND cancel_requested_at IS NULL
-                 AND status || '' IN ('pending','queued','retry','running') ORDER BY job_id FOR UPDATE)
+                 AND status || '' IN ('pending','queued','retry','running','awaiting_input') ORDER BY job_id FOR UPDATE)
            UPDATE jobs j SET cancel_requested_at = clock_timestamp(),
                status = CASE WHEN j.status = 'running' THEN j.status ELSE 'cancelled' END, status_reason = 'by_user',
                finished_at = CASE WHEN j.status = 'running' THEN NULL ELSE clock_timestamp() END,
@@ -484,7 +555,13 @@ def _refuse(job_id: str, verb: str) -> Row:
     status = db.value("SELECT status FROM jobs WHERE job_id = %(job)s", job=job_id)
     if status is None:
         raise NotFound(f"there is no job {job_id}")
-    allowed = {"failed": ["retry"], "cancelled": ["retry"], "completed": ["replay"], "running": ["cancel"]}
+    allowed = {
+        "failed": ["retry"],
+        "cancelled": ["retry"],
+        "completed": ["replay"],
+        "running": ["cancel"],
+        "awaiting_input": ["cancel"],
+    }
     raise Conflict(f"cannot {verb} a job that is {status}", allowed=allowed.get(status, []))
 
 

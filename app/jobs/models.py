@@ -87,6 +87,13 @@ class Job(Base):
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
     # What the watchdog last saw: {state: ok | stalled | looping, since, last}.
     watchdog: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    verdict: Mapped[str | None] = mapped_column(Text)  # what its quality gate said of the result
+    quality_score: Mapped[float | None] = mapped_column(Float)  # 0-10, of the draft that the result holds
+    headline: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB
+    )  # what lists show of the result: {text, url}
+    asked_at: Mapped[datetime | None] = mapped_column(When)  # since when it waits for a person
+    asked_seconds: Mapped[float] = mapped_column(Float, server_default="0")  # how long it did, before
 
     submitted_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     queued_at: Mapped[datetime | None] = mapped_column(When)
@@ -97,7 +104,8 @@ class Job(Base):
 
     __table_args__ = (
         CheckConstraint(
-            "status IN ('pending','queued','running','retry','completed','failed','cancelled')", name="status"
+            "status IN ('pending','queued','running','awaiting_input','retry','completed','failed','cancelled')",
+            name="status",
         ),
         CheckConstraint("priority_rank BETWEEN 0 AND 3", name="priority"),
         CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
@@ -109,6 +117,9 @@ class Job(Base):
             "(status = 'running') = (lease_id IS NOT NULL AND lease_expires_at IS NOT NULL AND worker_id IS NOT NULL)",
             name="running_is_leased",
         ),
+        CheckConstraint("(status = 'awaiting_input') = (asked_at IS NOT NULL)", name="asked_since"),
+        CheckConstraint("verdict IN ('passed','needs_review','rejected')", name="verdict"),
+        CheckConstraint("quality_score BETWEEN 0 AND 10", name="quality_score"),
         CheckConstraint("status <> 'completed' OR result IS NOT NULL", name="completed_has_result"),
         CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
         # The claim reads these two and nothing else; both hold waiting jobs only.
@@ -137,6 +148,7 @@ class Job(Base):
         Index("ix_jobs_owner", "submitted_by", "job_id"),
         Index("ix_jobs_status", "status", "job_id"),
         Index("ix_jobs_agent", "agent_id", "job_id"),
+        Index("ix_jobs_verdict", "verdict", "job_id", postgresql_where=text("verdict IS NOT NULL")),
         Index("ix_jobs_workflow", "workflow_id", postgresql_where=text("workflow_id IS NOT NULL")),
         Index("ix_jobs_replay_of", "replay_of_job_id", postgresql_where=text("replay_of_job_id IS NOT NULL")),
         Index("ix_jobs_schedule", "schedule_id", "job_id", postgresql_where=text("schedule_id IS NOT NULL")),
@@ -170,7 +182,8 @@ class Attempt(Base):
     __table_args__ = (
         CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
         CheckConstraint(
-            "outcome IN ('completed','failed','timeout','cancelled','lost','released')", name="outcome"
+            "outcome IN ('completed','failed','timeout','cancelled','lost','released','asked')",
+            name="outcome",
         ),
         # Two owners of one job are impossible, whatever the code does.
         Index("uq_job_attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),

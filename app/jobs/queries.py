@@ -14,7 +14,13 @@ from app.jobs.states import Reason
 LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, priority_rank, run_at, task_name, tags,
     submitted_by, correlation_id, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, schedule_id::text, fence, worker_id, process_id,
     cancel_requested_at, retry_count, lost_count, released_count, max_retries, stage, progress, current_step, usage,
-    watchdog, last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane"""
+    watchdog, last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane,
+    verdict, quality_score, headline, asked_at, asked_seconds,
+    CASE WHEN status = 'awaiting_input' THEN (
+        SELECT jsonb_build_object('approval_id', a.approval_id, 'question', a.question, 'approvers', a.approvers,
+            'requested_by', a.requested_by, 'escalated_at', a.escalated_at, 'escalate_to', a.escalate_to,
+            'deadline_at', a.deadline_at)
+        FROM approvals a WHERE a.job_id = jobs.job_id AND a.status = 'open') END AS asks"""
 # For one job only: a list does not show it.
 NUMBER = """(SELECT number FROM agent_versions v WHERE v.agent_id = jobs.agent_id AND v.version = jobs.agent_version)
     AS agent_version_number"""
@@ -32,6 +38,28 @@ def get(job_id: str, *, full: bool = False) -> Row:
     if found is None:
         raise NotFound(f"there is no job {job_id}")
     return found
+
+
+def locked(job_id: str, *, wait: bool = True) -> Row | None:
+    """One job, held until the end of the transaction; None if there is none, or unless `wait` if somebody holds it."""
+    columns = "job_id::text, agent_id, status, cancel_requested_at, submitted_by"
+    skip = "" if wait else "SKIP LOCKED"
+    return db.row(f"SELECT {columns} FROM jobs WHERE job_id = %(job)s FOR NO KEY UPDATE {skip}", job=job_id)
+
+
+def root(job_id: str) -> str:
+    """The first job of the chain of retries and replays by hand that leads to this one; itself, if it is none."""
+    found = db.value(
+        """WITH RECURSIVE chain AS (
+               SELECT job_id, coalesce(retry_of_job_id, replay_of_job_id) AS before, 1 AS steps
+               FROM jobs WHERE job_id = %(job)s
+               UNION ALL
+               SELECT j.job_id, coalesce(j.retry_of_job_id, j.replay_of_job_id), c.steps + 1
+               FROM chain c JOIN jobs j ON j.job_id = c.before WHERE c.steps < 1000)
+           SELECT coalesce(before, job_id)::text FROM chain ORDER BY steps DESC LIMIT 1""",
+        job=job_id,
+    )
+    return str(found or job_id)
 
 
 def checkpoint(job_id: str) -> dict[str, Any] | None:
@@ -93,6 +121,7 @@ class Filter:
     pool: str | None = None
     workflow_id: str | None = None
     schedule_id: str | None = None
+    verdict: str | None = None
     in_errors: bool = True
     """False for those who may not see error messages: they must not find jobs by them either."""
 
@@ -108,6 +137,7 @@ class Filter:
             ("submitted_at < %(until)s", self.until),
             ("tags @> ARRAY[%(tag)s]::text[] AND tags <> '{}'", self.tag),  # the second half for the index
             ("pool = %(pool)s", self.pool),
+            ("verdict = %(verdict)s", self.verdict),
             ("workflow_id = %(workflow_id)s::uuid", self.workflow_id),
             ("schedule_id = %(schedule_id)s::uuid", self.schedule_id),
             (_TEXT_OR_ERROR if self.in_errors else _TEXT, self.text),
@@ -116,7 +146,7 @@ class Filter:
                 parts.append(column)
         values = {
             "owner": self.owner, "agent_id": self.agent_id, "statuses": list(self.statuses), "pool": self.pool,
-            "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
+            "verdict": self.verdict, "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
             "workflow_id": self.workflow_id, "schedule_id": self.schedule_id, "text": self.text, "like": f"%{_plain(self.text or '')}%", "prefix": f"{_plain(self.text or '')}%",
         }  # fmt: skip
         return " AND ".join(parts) or "true", values
@@ -178,7 +208,7 @@ def counts_by_status(owner: str | None = None, cap: int = CAP) -> dict[str, int]
         """SELECT s.status, (SELECT count(*) FROM (
                SELECT 1 FROM jobs j WHERE j.status = s.status
                  AND (%(owner)s::text IS NULL OR j.submitted_by = %(owner)s) LIMIT %(cap)s) x) AS n
-           FROM unnest(ARRAY['pending','queued','running','retry','completed','failed','cancelled']) AS s(status)""",
+           FROM unnest(ARRAY['pending','queued','running','awaiting_input','retry','completed','failed','cancelled']) AS s(status)""",
         owner=owner,
         cap=cap,
     )

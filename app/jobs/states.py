@@ -7,11 +7,14 @@
                   │           └─ rescue┘ └───────► retry ──► queued | running
                   │             release              │
                   └─────────► cancelled ◄────────────┘
+                                  ▲
+            running ──► awaiting_input ──► queued
 
 pending    accepted; not due, or held back
 queued     eligible now; a worker's bell was rung
 running    leased to exactly one worker by (job_id, fence)
 retry      waiting for `run_at` after a failed attempt
+awaiting_input   asked a person; holds no worker and no place until somebody answers
 completed, failed, cancelled   final: they never change; trying again by hand makes a new job
 
 The same table stands in the database trigger `jobs_guard` (migrations); a test compares the two.
@@ -28,6 +31,7 @@ class Status(StrEnum):
     PENDING = "pending"
     QUEUED = "queued"
     RUNNING = "running"
+    AWAITING_INPUT = "awaiting_input"
     RETRY = "retry"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -50,7 +54,15 @@ FINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 MOVES: dict[Status, tuple[Status, ...]] = {
     Status.PENDING: (Status.QUEUED, Status.RUNNING, Status.CANCELLED, Status.FAILED),
     Status.QUEUED: (Status.PENDING, Status.RUNNING, Status.CANCELLED, Status.FAILED),
-    Status.RUNNING: (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RETRY, Status.QUEUED),
+    Status.RUNNING: (
+        Status.COMPLETED,
+        Status.FAILED,
+        Status.CANCELLED,
+        Status.RETRY,
+        Status.QUEUED,
+        Status.AWAITING_INPUT,
+    ),
+    Status.AWAITING_INPUT: (Status.QUEUED, Status.CANCELLED),
     Status.RETRY: (Status.QUEUED, Status.RUNNING, Status.CANCELLED),
     Status.COMPLETED: (),
     Status.FAILED: (),
@@ -63,6 +75,8 @@ SYNONYMS = {
     "success": Status.COMPLETED,
     "retrying": Status.RETRY,
     "canceled": Status.CANCELLED,
+    "waiting_approval": Status.AWAITING_INPUT,
+    "input_required": Status.AWAITING_INPUT,
 }
 
 
@@ -109,6 +123,9 @@ class Reason(StrEnum):
     PROVIDER_OPEN = "provider_open"
     STOPPED_BUDGET = "stopped_budget"
     STALLED = "stalled"
+    APPROVAL = "approval"
+    NOT_PERMITTED = "not_permitted"
+    REJECTED = "rejected"
 
 
 PRIORITIES = tuple(p.word for p in Priority)

@@ -100,8 +100,8 @@ def estimated_wait_seconds(position: int | None) -> int | None:
 def overview(owner: str | None = None) -> Row:
     """The front page's figures; rates are of the last hour, None without any work.
 
-    {running, waiting, scheduled, oldest_waiting_since, dead_24h, succeeded_1h, failed_1h, success_rate,
-    success_rate_before, trend}
+    {running, waiting, scheduled, asking, oldest_waiting_since, dead_24h, succeeded_1h, failed_1h, success_rate,
+    success_rate_before, trend}; `asking` are those that wait for a person.
     """
     row = db.row(_OVERVIEW, owner=owner) or {}
     done, failed = row["succeeded_1h"], row["failed_1h"]
@@ -117,6 +117,7 @@ def overview(owner: str | None = None) -> Row:
 _OVERVIEW = """
     SELECT
       (SELECT count(*) FROM jobs WHERE status = 'running' AND {mine}) AS running,
+      (SELECT count(*) FROM jobs WHERE status = 'awaiting_input' AND {mine}) AS asking,
       w.waiting, w.oldest_waiting_since, w.scheduled,
       (SELECT count(*) FROM task_history WHERE status = 'failed' AND completed_at > now() - interval '24 hours'
          AND {mine}) AS dead_24h,

@@ -10,12 +10,12 @@ from app.db import Row, as_json, db, storable
 
 LONGEST_MESSAGE = 8000
 # The kinds of entries that tell what an agent did; the log is apart from them.
-STORY = ("turn", "tool", "tool_result", "provider", "budget", "watchdog")
+STORY = ("turn", "tool", "tool_result", "provider", "quality", "budget", "watchdog", "asked")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One entry: `kind` is log, progress, stage, turn, tool, tool_result, provider, budget, watchdog, quality, complete."""
+    """One entry: `kind` is log, progress, stage, turn, tool, tool_result, provider, budget, watchdog, quality, asked, complete."""
 
     at: datetime
     kind: str

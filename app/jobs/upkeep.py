@@ -97,6 +97,7 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
     for row in old:
         forget_files(row["job_id"])
     db.run("DELETE FROM job_events WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
+    db.run("DELETE FROM approvals WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     gone = db.run("DELETE FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     # The audit log refuses deletions unless this transaction says that retention is at work.
     db.run("SELECT set_config('callboard.retention', 'on', true)")

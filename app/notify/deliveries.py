@@ -121,7 +121,7 @@ def take(
                SELECT delivery_id, attempts, clock_timestamp() FROM taken
            )
            SELECT delivery_id::text, lease_id::text, endpoint_id::text, event, channel, target, lane, callback, owner,
-                  payload, attempts, retries, created_at
+                  subject_type, subject_id, payload, attempts, retries, created_at
            FROM taken ORDER BY retries > 0, created_at""",
         limit=limit,
         lease=lease_seconds,

@@ -26,6 +26,7 @@ EVENTS: dict[str, Event] = {
         Event("workflow.failed", "A workflow failed"),
         Event("workflow.cancelled", "A workflow was cancelled"),
         Event("approval.requested", "Somebody is asked to approve"),
+        Event("approval.escalated", "Nobody answered an approval yet, and others are asked as well"),
         Event("approval.expired", "Nobody answered an approval in time"),
         Event("schedule.missed", "A schedule missed its time", alert=True),
         Event("schedule.failed", "A schedule could not start its work", alert=True),

@@ -39,6 +39,19 @@ def page(
     )
 
 
+def one(notification_id: str, user_id: str, *, is_admin: bool) -> Row:
+    """{notification_id, title, severity, link} of one of theirs; raises NotFound for any other."""
+    row = db.row(
+        f"SELECT n.notification_id::text, n.title, n.severity, n.link {_FROM} AND n.notification_id = %(one)s::uuid",
+        user_id=user_id,
+        audiences=audiences(user_id, is_admin=is_admin),
+        one=notification_id,
+    )
+    if row is None:
+        raise NotFound(f"There is no notification {notification_id}.")
+    return row
+
+
 def unread(user_id: str, *, is_admin: bool) -> int:
     """How many are unread among the newest MOST_COUNTED; every page asks, again and again."""
     return int(

@@ -1,4 +1,4 @@
-"""The first start: agents of the catalogue, plugins and folders, workflow templates, the first admin.
+"""The first start: quality gates, agents of the catalogue, plugins and folders, workflow templates, the first admin.
 
 Doing it again changes nothing.
 """
@@ -18,6 +18,7 @@ from app.agents.importing import BROKEN, UNCHANGED, Item, Plan
 from app.errors import Invalid
 from app.observe import logs
 from app.providers import catalogue
+from app.quality import gates
 from app.workflows import templates
 
 CATALOG = Path(__file__).resolve().parent.parent / "agents" / "catalog"
@@ -34,7 +35,7 @@ def agents(wanted: tuple[Path, ...] = ()) -> list[str]:
     lines that are answered. What somebody imported by hand stays. Does not commit.
     """
     known = importing.known()
-    plans = [(source, importing.plan(files, known)) for source, files in _sources(wanted)]
+    plans = [(source, importing.plan(files, known, gates.names())) for source, files in _sources(wanted)]
     broken: list[tuple[str, Item]] = []
     for number, (source, made) in enumerate(plans):
         later = {item.agent_id for _, other in plans[number + 1 :] for item in other.items if item.sound}
@@ -123,6 +124,7 @@ class Wanted(catalogue.Wanted, Protocol):
 
 def seed(wanted: Wanted) -> list[str]:
     """Everything that must exist; answers lines to print. Does not commit."""
+    gates.seed_builtin()
     broken = agents(wanted.agent_folders)
     catalogue.seed(wanted)
     workflow_templates()

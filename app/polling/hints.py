@@ -29,9 +29,13 @@ def next_after_ms(
     `quiet_seconds` since the last change stretch the interval ×1.5 for every five quiet intervals, up to the
     longest. A job that is due in 4 minutes is not asked for every 3 s: half of the remaining time, at most the longest.
     """
-    base = {"running": pace.running, "retry": pace.retry, "queued": pace.queued, "pending": pace.queued}.get(
-        status
-    )
+    base = {
+        "running": pace.running,
+        "retry": pace.retry,
+        "awaiting_input": pace.retry,
+        "queued": pace.queued,
+        "pending": pace.queued,
+    }.get(status)
     if base is None:
         return None
     steps = max(0, int(quiet_seconds * 1000 / (base * PATIENCE)))

@@ -9,10 +9,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
-from jsonschema import SchemaError
-from jsonschema.validators import Draft202012Validator
-
-from app.agents import params
+from app.agents import schemas
 from app.approvals.asking import ROLES
 from app.errors import Invalid
 from app.notify.addresses import check_email
@@ -38,8 +35,6 @@ DEEPEST = 5
 """Steps inside of steps, and workflows inside of workflows."""
 MOST_STEPS = 500
 MOST_PROBLEMS = 100
-MOST_UNIQUE = 1000
-"""Items that are compared each with each."""
 
 
 @dataclass(frozen=True)
@@ -442,35 +437,5 @@ def _approval(node: Node, step: ApprovalStep) -> Iterator[Problem]:
 
 def _schema(schema: JSON, at: str) -> Iterator[Problem]:
     """What is wrong with a JSON Schema that came with the definition."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as wrong:
-        yield Problem(f"{at}{pointer(wrong.absolute_path)}", f"not a JSON Schema: {wrong.message[:200]}")
-    if isinstance(schema, dict) and schema.get("type", "object") != "object":
-        yield Problem(f"{at}/type", "must be `object`")
-    yield from _not_allowed(schema, at)
-
-
-def _is_short(most: JSON) -> bool:
-    return isinstance(most, int) and most <= MOST_UNIQUE
-
-
-def _not_allowed(schema: JSON, at: str) -> Iterator[Problem]:
-    """What whoever checks inputs would have to fetch, or could be kept busy with."""
-    todo = [(schema, at)]
-    while todo:
-        here, place = todo.pop()
-        if isinstance(here, Mapping):
-            for name in ("$ref", "$dynamicRef", "$recursiveRef"):
-                if isinstance(here.get(name), str):  # a few that fan out make millions of it
-                    yield Problem(f"{place}/{name}", "is not allowed here", "Write out what it points to.")
-            if here.get("uniqueItems") is True and not _is_short(here.get("maxItems")):
-                what = f"goes only with `maxItems` of at most {MOST_UNIQUE}"
-                yield Problem(f"{place}/uniqueItems", what)
-            if isinstance(here.get("pattern"), str) and not params.is_linear(here["pattern"]):
-                yield Problem(f"{place}/pattern", "is no pattern that RE2 can try", "Leave out look-arounds.")
-            if isinstance(here.get("patternProperties"), Mapping):
-                yield Problem(f"{place}/patternProperties", "is not allowed here", "Name the properties.")
-            todo += [(inner, f"{place}{pointer((name,))}") for name, inner in here.items()]
-        elif isinstance(here, list):
-            todo += [(inner, f"{place}/{n}") for n, inner in enumerate(here)]
+    for fault in schemas.faults(schema, at):
+        yield Problem(fault.pointer, fault.message, fault.hint)

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from app import clock
-from app.approvals import asking, news
-from app.approvals import queries as approvals
+from app.approvals import asking
 from app.db import Row, db
-from app.errors import CallboardError, Conflict
+from app.errors import CallboardError
 from app.jobs import lifecycle
 from app.workflows import graph, rows, starting
 from app.workflows.graph import BAD, DONE, Decision, Tree
@@ -61,27 +60,6 @@ def _wake(waiting: str, ended_id: str) -> bool:
     workflow_id = db.value(waiting, id=ended_id)
     run = rows.locked(workflow_id) if workflow_id else None
     return go_on(run) if run and db.value(waiting, id=ended_id) else False
-
-
-def expire_approvals(limit: int = 100) -> int:
-    """Settle open questions whose time is over as they say, and let their runs go on; answers how many.
-
-    Runs that somebody holds just now are left for the next time.
-    """
-    return sum(_expire(late) for late in approvals.due(limit))
-
-
-def _expire(late: Row) -> bool:
-    run = rows.locked_if_free(late["workflow_id"]) if late["workflow_id"] else None
-    if run is None and late["workflow_id"]:
-        return False
-    try:
-        news.of_expired(asking.settle(late["approval_id"], "expired"))
-    except Conflict:  # somebody answered before we had the lock
-        return False
-    if run:
-        go_on(run)
-    return True
 
 
 def cancel(run: Row) -> None:

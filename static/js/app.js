@@ -172,25 +172,36 @@
     for (const group of $$("[data-filter-group]")) group.hidden = !$$(box.dataset.filter, group).some(item => !item.hidden);
   });
   // -- keys: never inside a field, never with a modifier; `?` shows them
-  const places = { n: "/", j: "/jobs", w: "/workflows", c: "/schedules", i: "/notifications", d: "/dead-letters", a: "/agents", s: "/submit" };
+  const places = { n: "/", j: "/jobs", w: "/workflows", c: "/schedules", i: "/notifications", d: "/dead-letters", a: "/agents", q: "/quality", s: "/submit" };
   const rows = () => $$("[data-row]");
   let leader = -Infinity;
   function move(step) {
-    const list = rows(), at = list.findIndex(row => row.classList.contains("at"));
+    const list = rows(), at = list.indexOf(current());
     const to = list[Math.min(list.length - 1, Math.max(0, at < 0 ? 0 : at + step))];
     if (!to) return;
     list[at]?.classList.remove("at"); to.classList.add("at");
     ($("input[name=id]", to) || $("a", to))?.focus({ preventScroll: true });
     to.scrollIntoView({ block: "nearest" });
   }
-  const current = () => $("[data-row].at");
+  // an update takes the mark off a row that it redraws; where the focus is says the same
+  const current = () => $("[data-row].at") || document.activeElement.closest("[data-row]");
+  // a, r and e never answer by themselves: they lead to the card, and there to the button, which is then to be pressed
+  function answer(decision) {
+    const button = document.getElementById("do-" + decision);
+    const link = current() ? $("a[data-answer]", current()) : $("a[data-answer]:not([data-row] *)");
+    if (button) {
+      for (let fold = button.closest("details:not([open])"); fold; fold = fold.parentElement.closest("details:not([open])")) fold.open = true;
+      button.focus(); button.scrollIntoView({ block: "center" });
+    } else if (link) location.assign(link.href + "#do-" + decision);
+    return Boolean(button || link);
+  }
   const press = name => { const button = $(`[data-key=${name}]`); if (button) button.click(); };
   const keys = {
     "?": () => $("#keys").showModal(), "/": () => $("[data-search]")?.focus(),
     j: () => move(1), k: () => move(-1), J: () => { extend(1); }, K: () => { extend(-1); },
     x: () => { const box = current() && $("input[name=id]", current()); if (box) { box.checked = !box.checked; selection(); } },
     Enter: () => current() && $("a", current())?.click(),
-    r: () => press("retry"), c: () => press("cancel"),
+    a: () => answer("approve"), e: () => answer("edit"), r: () => answer("reject") || press("retry"), c: () => press("cancel"),
     t: () => press("theme"), R: () => window.poller.refresh(), p: () => window.poller.pause(!shown.paused),
     ".": () => { const menu = $("#link"); if (menu) { menu.open = true; $("button", menu)?.focus(); } },
     Escape: () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,17 +17,27 @@ from psycopg2 import OperationalError
 from actors import delivery
 from actors.channels import webhook
 from actors.delivery import PER_LANE, PER_OWNER, THREADS, Courier
+from app.approvals import answering
+from app.approvals import asking as questions
+from app.approvals.asking import Question
 from app.db import Row, db
-from app.notify import deliveries, endpoints, secrets, setup
+from app.jobs import lifecycle
+from app.notify import deliveries, endpoints, rules, secrets, setup
 from app.notify.setup import Setup
 from app.settings import Settings
+from app.workflows import asking
+from tests import acting
 from tests.app.notify.telling import only, sent, tell, user
 from tests.services import libpq
+from tests.smtp_server import Post as SmtpPost
 from tests.smtp_server import mail_server
 from tests.waiting import until
 from tests.webhook_receiver import HANG, Answer, Receiver, receiving
 
 MakeCourier = Callable[..., Courier]
+KEY = "a key of at least thirty-two characters"
+NOBODY = "01890000-0000-7000-8000-000000000000"
+GUEST = "guest@elsewhere.example"
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +57,10 @@ def make_courier(settings: Settings) -> Iterator[MakeCourier]:
 
     def make(**changes: Any) -> Courier:
         lease = changes.pop("lease_seconds", delivery.LEASE_SECONDS)
-        courier = Courier(
-            settings.model_copy(update={"http_allow_private": True} | changes), lease_seconds=lease
-        )
+        changed = settings.model_copy(update={"http_allow_private": True} | changes)
+        for remembered in ("public_url", "signing_key"):  # of the settings as they were
+            vars(changed).pop(remembered, None)
+        courier = Courier(changed, lease_seconds=lease)
         courier.start()
         running.append(courier)
         return courier
@@ -460,3 +472,90 @@ def environ(settings: Settings) -> dict[str, str]:
         "HTTP_ALLOW_PRIVATE": "true",
         "LOG_LEVEL": "WARNING",
     }
+
+
+class TestLinksInMails:
+    """Whoever is asked by mail may answer by a link that stands in that mail and nowhere else."""
+
+    @pytest.fixture
+    def mails(self, make_courier: MakeCourier) -> Iterator[SmtpPost]:
+        with mail_server() as post:
+            make_courier(
+                smtp_host="127.0.0.1",
+                smtp_port=str(post.port),
+                smtp_security="none",
+                smtp_from="cb@example.org",
+                base_url="https://board.example",
+                secret_key=KEY,
+            )
+            yield post
+
+    def token_in(self, mail: Any) -> str | None:
+        found = re.search(r"https://board\.example/a/(\S+)", mail.get_content())
+        return found and found[1]
+
+    def test_it_answers_for_whom_it_was_sent_to(self, mails: SmtpPost) -> None:
+        with db.transaction():
+            job_id, approval_id = acting.asked("Send it?", approvers=(GUEST,))
+        settled("delivered")
+
+        (mail,) = mails.mails
+        token = self.token_in(mail)
+        assert token is not None
+        assert f"/approvals/{approval_id}" in mail.get_content()
+        with db.transaction():
+            done = asking.answer_by_link(token, key=KEY, decision="approve")
+            assert (done["approval_id"], done["answered_by"]) == (approval_id, GUEST)
+            assert acting.status(job_id) == "queued"
+
+    def test_it_stands_in_the_mail_and_nowhere_else(
+        self, mails: SmtpPost, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        with db.transaction():
+            acting.asked("Send it?", approvers=(GUEST,))
+        settled("delivered")
+        token = self.token_in(mails.mails[0])
+        assert token is not None
+
+        part, said = token[:20], capfd.readouterr()
+        assert part not in said.out + said.err
+        with db.quick():
+            tables = db.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            assert len(tables) > 20
+            for table in tables:
+                found = f'SELECT count(*) FROM "{table["tablename"]}" t WHERE strpos(t::text, %(part)s) > 0'
+                assert db.value(found, part=part) == 0
+
+    def test_those_who_are_only_told_get_none(self, mails: SmtpPost) -> None:
+        with db.transaction():
+            rules.create(event="approval.*", channel="email", target="team@example.com", by="root")
+            acting.asked("Send it?", approvers=(GUEST, "admin"))
+        until(lambda: len(sent()) > 1 and set(statuses()) == {"delivered"})
+        linked = {(mail["To"], self.token_in(mail) is not None) for mail in mails.mails}
+        assert linked == {(GUEST, True), ("team@example.com", False)}
+
+    def test_a_question_that_is_settled_meanwhile_has_none(self, mails: SmtpPost) -> None:
+        with db.transaction():
+            job_id, _ = acting.asked("Send it?", approvers=(GUEST,))
+            lifecycle.cancel(job_id)
+        settled("delivered")
+        assert self.token_in(mails.mails[0]) is None
+        with db.quick():
+            assert db.value("SELECT count(*) FROM approval_links") == 0
+
+    def test_news_of_several_has_none(self, mails: SmtpPost) -> None:
+        of = {"requested_by": "ada", "workflow_id": NOBODY, "approvers": (GUEST,)}
+        several = [Question(question=f"Item {n}?", step_id=f"ask[{n}]", **of) for n in range(3)]  # type: ignore[arg-type]
+        with db.transaction():
+            questions.ask_many(several)
+        settled("delivered")
+        assert "\n/approvals\n" in mails.mails[0].get_content().replace("\r\n", "\n")
+        assert self.token_in(mails.mails[0]) is None
+
+    def test_those_it_is_passed_on_to_get_theirs(self, mails: SmtpPost) -> None:
+        with db.transaction():
+            _, approval_id = acting.asked("Send it?", escalate_seconds=60, escalate_to=(GUEST,))
+            db.run("UPDATE approvals SET escalate_at = now() - interval '1 s'")
+            answering.escalate(approval_id)
+        settled("delivered")
+        assert self.token_in(mails.mails[0]) is not None

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, text
 
 from actors import clockwork, sweeps
 from actors.post import Post
-from app.db import AWAY, db
+from app.approvals import queries as questions
+from app.db import AWAY, Row, db
 from app.jobs import lifecycle
 from app.settings import Settings
 from app.workers import fleet
@@ -143,3 +144,53 @@ def test_that_the_last_worker_is_gone_is_told_once_a_lease_later(
     sweeps.mind_fleet(settings)
     sweeps.mind_fleet(settings)
     assert told() == 1
+
+
+def test_questions_that_nobody_answered_are_settled_and_passed_on_each_by_itself(
+    settings: Settings, bells: list[tuple[str, int]]
+) -> None:
+    with db.transaction():
+        late, late_question = acting.asked(deadline_seconds=60)
+        acting.too_late(late_question)
+        _, overdue = acting.asked(escalate_seconds=60, escalate_to=("admin",))
+        _, patient = acting.asked(deadline_seconds=600, escalate_seconds=300, escalate_to=("admin",))
+        db.run(
+            "UPDATE approvals SET escalate_at = now() - interval '1 s' WHERE approval_id = %(id)s", id=overdue
+        )
+    bells.clear()
+    sweeps.call_due(settings)
+    sweeps.call_due(settings)
+
+    with db.quick():
+        assert acting.status(late) == "queued"
+        assert questions.get(late_question)["status"] == "expired"
+        assert questions.get(overdue)["escalated_at"] is not None
+        assert questions.get(patient)["escalated_at"] is None
+        told = db.rows("SELECT event FROM notifications WHERE event <> 'approval.requested' ORDER BY event")
+    assert [row["event"] for row in told] == ["approval.escalated", "approval.expired"]
+    assert bells == [("general", 1)]
+
+
+def test_a_question_that_cannot_be_settled_holds_up_no_other(
+    settings: Settings, quick: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with db.transaction():
+        asked = [acting.asked(deadline_seconds=60) for _ in range(3)]
+        for _, approval_id in asked:
+            acting.too_late(approval_id)
+    expire = sweeps.asking.expire
+
+    def broken_for_one(late: Row) -> bool:
+        done = expire(late)
+        if late["job_id"] == asked[1][0]:
+            raise RuntimeError
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps.asking, "expire", broken_for_one)
+        sweeps.mind_questions()
+    with db.quick():
+        assert [acting.status(job_id) for job_id, _ in asked] == ["queued", "awaiting_input", "queued"]
+    sweeps.mind_questions()
+    with db.quick():
+        assert acting.status(asked[1][0]) == "queued"

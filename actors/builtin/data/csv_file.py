@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from actors.builtin.text.sentences import one_line
 from actors.builtin.text.sources import refuse
+from app.quality.text.sentences import one_line
 
 MOST_BYTES = 100_000_000
 MOST_CELLS = 1_500_000

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from actors.builtin.data.csv_file import Table
-from actors.builtin.text.sentences import one_line
+from app.quality.text.sentences import one_line
 
 NULLS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "nil", "#n/a", "?"})
 _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")

@@ -1,1 +1,1 @@
-"""Reading and judging text without a model: sentences, ranking, keywords, readability, score."""
+"""Reading text without a model: sources, ranking, digests, posts; judging it is app/quality."""

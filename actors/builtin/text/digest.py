@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from actors.builtin.text.keywords import Keyword
-from actors.builtin.text.sentences import sentences, stem, terms
 from actors.builtin.text.sources import Source
 from actors.builtin.text.textrank import MOST_SENTENCES, rank, shortlist
+from app.quality.text.keywords import Keyword
+from app.quality.text.sentences import sentences, stem, terms
 
 MOST_PER_SOURCE = 20_000
 _DANGLING = re.compile(

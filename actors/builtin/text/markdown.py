@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from actors.builtin.text.sentences import one_line
+from app.quality.text.sentences import one_line
 
 MOST_BYTES = 20_000
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")

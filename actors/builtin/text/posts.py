@@ -6,8 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from actors.builtin.text.keywords import keywords
-from actors.builtin.text.sentences import STOPWORDS, paragraphs, sentences
+from app.quality.text.keywords import keywords
+from app.quality.text.sentences import STOPWORDS, paragraphs, sentences
 
 _PAIR = re.compile(r"\b([^\W\d_]{4,16}) (?=([^\W\d_]{4,16})\b)")
 _VERBAL = re.compile(r"(?:ed|ing|ly|n't)$")

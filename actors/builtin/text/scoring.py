@@ -1,18 +1,34 @@
-"""A deterministic 0-10 quality score for drafts: weighted checks, each with evidence and advice.
-
-Every check looks at one quality and answers a grade from 0 to 1. The score is their weighted mean
-times ten, so that the same text with the same wishes always gets the same score.
-"""
+"""The editor's review of a draft: the checks of app/quality with the editor's weights, told one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
-from actors.builtin.text import criteria
-from actors.builtin.text.criteria import Finding, Wishes
-from actors.builtin.text.draft import Draft
+from app.quality.checks import check as make
+from app.quality.definition import Gate
+from app.quality.report import Finding, Report
+from app.quality.subject import Subject
+from app.quality.text.draft import Draft
+
+CRITERIA: tuple[tuple[str, float], ...] = (
+    ("length", 2.0),
+    ("structure", 0.75),
+    ("headings", 1.25),
+    ("lists", 0.25),
+    ("introduction", 0.75),
+    ("examples", 1.25),
+    ("conclusion", 1.0),
+    ("call_to_action", 0.75),
+    ("readability", 1.0),
+    ("tone", 0.75),
+    ("keywords", 1.0),
+    ("wording", 0.5),
+    ("stock_phrases", 0.5),
+)
+"""Kind and weight of every check, in the order they are made."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +56,15 @@ class Quality:
     score: float
     threshold: float
     checks: tuple[Check, ...]
+    issues: list[str]
+    """The complaints, the costliest first."""
+    feedback: str
+    """The verdict in one sentence."""
 
     @property
     def passed(self) -> bool:
         """The score reaches the threshold."""
         return self.score >= self.threshold
-
-    @property
-    def issues(self) -> list[str]:
-        """The complaints, the costliest first."""
-        failing = [check for check in self.checks if check.issue]
-        return [
-            str(check.issue) for check in sorted(failing, key=lambda check: -check.weight * (1 - check.grade))
-        ]
-
-    @property
-    def feedback(self) -> str:
-        """The verdict in one sentence."""
-        if self.passed:
-            return f"✓ Content approved ({self.score:.1f}/10, threshold: {self.threshold:.1f})"
-        return f"✗ Content needs improvement ({self.score:.1f}/10, threshold: {self.threshold:.1f})"
 
     def document(self) -> dict[str, Any]:
         """The quality as JSON."""
@@ -73,39 +78,46 @@ class Quality:
         }
 
 
-CRITERIA: tuple[tuple[str, float, Callable[[Draft, Wishes], Finding | None]], ...] = (
-    ("length", 2.0, criteria.length),
-    ("structure", 1.0, criteria.structure),
-    ("headings", 1.25, criteria.headings),
-    ("introduction", 0.75, criteria.introduction),
-    ("examples", 1.25, criteria.examples),
-    ("conclusion", 1.0, criteria.conclusion),
-    ("call_to_action", 0.75, criteria.call_to_action),
-    ("readability", 1.0, criteria.reading_ease),
-    ("tone", 0.75, criteria.tone),
-    ("keywords", 1.0, criteria.keyword_coverage),
-    ("language", 1.0, criteria.language),
-)
-"""Name, weight and function of every check, in the order they are made."""
-
-
 def grade(
-    content: str, wishes: Wishes, threshold: float = 7.0, each: Callable[[Check], None] = lambda _: None
+    content: str,
+    wishes: dict[str, Any],
+    threshold: float = 7.0,
+    each: Callable[[Check], None] = lambda _: None,
 ) -> Quality:
-    """Judge a draft; `each` hears of every check as it is made."""
-    draft = Draft(content)
+    """Judge a draft; `each` hears of every check as it is made. What cannot be judged is left out."""
+    subject = Subject(content, {"content": content}, wishes)
+    gate = _gate().model_copy(update={"threshold": threshold})
+    found: list[Finding] = []
     checks: list[Check] = []
-    for name, weight, criterion in CRITERIA:
-        finding = criterion(draft, wishes)
-        if finding is not None:
-            checks.append(Check(name, weight, round(min(1.0, max(0.0, finding.grade)), 2), finding.evidence,
-                                finding.issue, finding.suggestion))  # fmt: skip
+    for spec in gate.checks:
+        found.append(finding := make(spec, subject))
+        if finding.score is not None:
+            checks.append(_as_check(finding, finding.score))
             each(checks[-1])
-    total = sum(check.weight for check in checks)
-    score = 10 * sum(check.weight * check.grade for check in checks) / total if draft.words else 0.0
-    return Quality(round(min(score, _ceiling(draft, wishes)), 1), threshold, tuple(checks))
+    report = Report.of(gate, found)
+    score = round(min(report.score or 0.0, _ceiling(subject.draft, subject.number("target_length"))), 1)
+    told = Report.feedback_on(score, threshold, passed=score >= threshold)
+    return Quality(score, threshold, tuple(checks), list(report.issues), told)
 
 
-def _ceiling(draft: Draft, wishes: Wishes) -> float:
+def _as_check(finding: Finding, score: float) -> Check:
+    return Check(
+        finding.name,
+        finding.weight,
+        round(score / 10, 2),
+        finding.evidence,
+        finding.issue,
+        finding.suggestion,
+    )
+
+
+@cache
+def _gate() -> Gate:
+    return Gate.read(
+        {"title": "Review", "checks": [{"check": kind, "weight": weight} for kind, weight in CRITERIA]}
+    )
+
+
+def _ceiling(draft: Draft, target: int) -> float:
     """The best score a fragment can get: a tenth of the length wished for cannot be a good article."""
-    return 10.0 if (share := draft.words / (wishes.target_length or 300)) >= 0.7 else 2.0 + 7.0 * share
+    return 10.0 if (share := draft.words / (target or 300)) >= 0.7 else 2.0 + 7.0 * share

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from actors.builtin.text.html import parse, text_of, title_of
-from actors.builtin.text.sentences import clean, one_line, plain, words
 from app.errors import PermanentError
+from app.quality.text.sentences import clean, one_line, plain, words
 
 HTML = frozenset({".html", ".htm", ".xhtml"})
 MARKDOWN = frozenset({".md", ".markdown"})

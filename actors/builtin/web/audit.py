@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from actors.builtin.text.keywords import covers
-from actors.builtin.text.sentences import one_line
 from actors.builtin.web.page import Page
+from app.quality.text.keywords import covers
+from app.quality.text.sentences import one_line
 
 COSTS = {"error": 12, "warning": 5, "notice": 2}
 """Points a finding takes from a page's 100."""

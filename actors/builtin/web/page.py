@@ -10,8 +10,8 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 
 from actors.builtin.text.html import parse, text_of
-from actors.builtin.text.sentences import clean, one_line, words
 from actors.builtin.text.sources import read_text
+from app.quality.text.sentences import clean, one_line, words
 
 MOST_LINKS = 2_000
 

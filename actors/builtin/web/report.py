@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from actors.builtin.text import markdown
-from actors.builtin.text.keywords import covers, keywords
 from actors.builtin.web.audit import Finding, score
 from actors.builtin.web.page import Page
+from app.quality.text.keywords import covers, keywords
 
 
 @dataclass(frozen=True)

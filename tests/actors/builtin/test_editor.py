@@ -4,8 +4,8 @@ import jsonschema
 import pytest
 
 from actors.builtin.text.scoring import CRITERIA
-from actors.builtin.text.sentences import plain
 from app.errors import Cancelled, PermanentError
+from app.quality.text.sentences import plain
 from tests.actors.builtin.desk import EXAMPLES, Desk, definition
 
 AGENT = "editor"

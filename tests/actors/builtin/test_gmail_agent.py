@@ -9,7 +9,7 @@ import pytest
 
 from actors.builtin import gmail_agent, mail
 from actors.runners import python
-from app.errors import PermanentError, TemporaryError
+from app.errors import NotPermitted, PermanentError, TemporaryError
 from tests.actors.builtin.desk import Desk, definition
 from tests.actors.runners.boxes import work_for
 from tests.smtp_server import Post, mail_server, make_certificate
@@ -249,3 +249,25 @@ def test_in_its_box_it_gets_the_settings_by_name(desk: Desk, post: Post) -> None
     assert result["sent"]
     assert post.mails[0]["Subject"] == "Tides"
     assert desk.context.kept["reached"] == ["ann@example.com"]
+
+
+def test_people_may_be_asked_before_it_goes_out_and_see_all_of_it(desk: Desk, post: Post) -> None:
+    desk.write({"plan.csv": "day,tide\n1,2.4\n"})
+    desk.run(AGENT, **MAIL, bcc="dora@example.com", attachments=["plan.csv"])
+
+    ((effect, question, shown),) = desk.context.asked_permits
+    assert (effect, question) == ("send", "May this mail go out to 2 recipients?")
+    assert (shown["to"], shown["bcc"]) == (["ann@example.com"], ["dora@example.com"])
+    assert (shown["subject"], shown["body"]) == ("Tides", "High water at nine.\n")
+    assert [(each["name"], each["bytes"], len(each["sha256"])) for each in shown["attachments"]] == [
+        ("plan.csv", 15, 64)
+    ]
+
+
+def test_a_no_sends_nothing_and_a_draft_asks_nobody(desk: Desk, post: Post) -> None:
+    desk.context.refused_effects = ("send",)
+
+    with pytest.raises(NotPermitted):
+        desk.run(AGENT, **MAIL)
+    assert post.taken == []
+    assert desk.run(AGENT, **MAIL, action="draft")["sent"] is False

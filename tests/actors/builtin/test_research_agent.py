@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 
 from actors.builtin import research_agent
-from actors.builtin.text.sentences import plain
 from actors.runners.base import Work
 from app.errors import Cancelled, PermanentError
+from app.quality.text.sentences import plain
 from tests.actors.builtin.desk import EXAMPLES, Desk, definition
 
 AGENT = "research-agent"

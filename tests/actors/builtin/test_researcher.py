@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from actors.builtin import researcher
 from actors.runners.command import CommandRunner
 from app.errors import PermanentError, TemporaryError
 from tests.actors.builtin.desk import EXAMPLES, PROJECT, definition
@@ -128,3 +129,13 @@ def test_it_explains_itself(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "--root" in done.stdout
     assert "quotes what sources say" in " ".join(done.stdout.split())
+
+
+def test_on_a_terminal_nobody_is_asked_and_whoever_started_it_permitted_it(tmp_path: Path) -> None:
+    terminal = researcher.Terminal(tmp_path, 60)
+
+    terminal.permit("publish", "May I?")
+    terminal.stop_due()
+    assert terminal.drafts() == []
+    with pytest.raises(PermanentError, match="Nobody can be asked here: Well\\?"):
+        terminal.ask("Well?")

@@ -167,3 +167,8 @@ def borrow(work: Work, context: Context) -> JSON:
     """Read what another job left."""
     place = context.fetch(work.parameters["file"])
     return {"read": place.read_text() if place else None}
+
+
+def heed(work: Work, context: Context) -> JSON:
+    """Answer what was wrong with the draft before."""
+    return {"feedback": work.feedback}

@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from app.accounts.permissions import OWNER, SCOPES, TABLE, YES, Principal, access, demand, may, own_only
+from app.accounts.permissions import (
+    OWNER,
+    SCOPES,
+    TABLE,
+    YES,
+    Principal,
+    access,
+    demand,
+    may,
+    may_answer,
+    own_only,
+)
 from app.errors import Forbidden, NotFound
 
 
@@ -46,10 +57,20 @@ def test_admins_may_everything() -> None:
     assert {verb for verb in TABLE if access(somebody("admin"), verb) is not YES} == set()
 
 
-def test_viewers_change_nothing_but_their_own_keys() -> None:
+def test_viewers_change_nothing_but_their_own_keys_and_answer_what_names_them() -> None:
     writes = {verb for verb, rule in TABLE.items() if rule.scope != "read" and may(somebody("viewer"), verb)}
 
-    assert writes == {"manage_api_keys"}
+    assert writes == {"manage_api_keys", "answer_approval"}
+    viewer = somebody("viewer")
+    question = {
+        "approvers": [],
+        "requested_by": viewer.user_id,
+        "escalated_at": None,
+        "escalate_to": ["user"],
+    }
+    assert not may_answer(question, viewer)
+    assert not may_answer(question | {"approvers": ["user", "admin"]}, viewer)
+    assert may_answer(question | {"approvers": [viewer.email.lower()]}, viewer)
 
 
 def test_every_verb_needs_a_scope_that_exists() -> None:

@@ -168,6 +168,9 @@ def _with(line: str) -> str:
         (_with("parameters: {properties: {n: {minimum: 99999999999999999999}}}"), "64 bits", 9),
         (_with("budget: {tokens: 99999999999999999999}"), "/x-callboard/budget/tokens", 9),
         (_with('title: "written out: \\0"'), "NUL", 9),
+        (_with("effects: ['send it!']"), "is no effect", 9),
+        (_with("effects: 7"), "list of words", 9),
+        (_with("permits: [send]"), "for agents that call context.permit themselves", 7),
         (_with("aliases: ['under score!']"), "is no name", 9),
         (_with("aliases: 7"), "list of names", 9),
         (_with("produced_by: ''"), "/x-callboard/produced_by", 9),
@@ -192,6 +195,15 @@ def test_every_mistake_is_told_and_that_of_a_sidecar_is_not_looked_for_in_the_fi
     told = {complaint.pointer: complaint for complaint in refused.value.complaints}
     assert set(told) == {"/x-callboard/timeout", "/x-callboard/pool"}
     assert (told["/x-callboard/pool"].line, "sidecar" in told["/x-callboard/pool"].message) == (None, True)
+
+
+def test_effects_are_words_and_what_is_permitted_is_one_of_them() -> None:
+    python = "runner: python\n  python: {call: 'a:b'}\n  effects: [Publish, send, publish]\n  permits: send"
+    ours = parse("x", f"---\ndescription: d\nx-callboard:\n  {python}\n---\n").ours
+    assert (ours.effects, ours.permits) == (("publish", "send"), ("send",))
+
+    with pytest.raises(BrokenDefinition, match="permits draw, which is none of its effects"):
+        parse("x", f"---\ndescription: d\nx-callboard:\n  {python}ing\n---\n".replace("sending", "draw"))
 
 
 def test_properties_called_like_keywords_are_only_properties() -> None:

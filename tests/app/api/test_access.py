@@ -19,6 +19,8 @@ from tests.app.api.conftest import PASSWORD
 # operation: (path, body), what nobody, viewer, other, owner and admin get
 MATRIX: dict[str, tuple[str, Any, str]] = {
     "submit_job": ("/api/v1/jobs", {"agent_id": "test-echo"}, "401 403 201 201 201"),
+    # The tests' own agents are others: who may submit is told that there is no such agent.
+    "create_blog_post": ("/api/v1/content/blog-posts", {"topic": "Queues"}, "401 403 422 422 422"),
     "submit_jobs": ("/api/v1/jobs/bulk", {"tasks": [{"agent_id": "test-echo"}]}, "401 403 201 201 201"),
     "list_jobs": ("/api/v1/jobs", None, "401 200 200 200 200"),
     "get_job": ("/api/v1/jobs/{queued}", None, "401 200 404 200 200"),
@@ -35,6 +37,10 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_job_history": ("/api/v1/jobs/{queued}/history", None, "401 200 404 200 200"),
     "get_job_attempts": ("/api/v1/jobs/{queued}/attempts", None, "401 403 404 200 200"),
     "explain_job": ("/api/v1/jobs/{queued}/explain", None, "401 200 404 200 200"),
+    "list_drafts": ("/api/v1/jobs/{drafted}/drafts", None, "401 403 404 200 200"),
+    "get_draft": ("/api/v1/jobs/{drafted}/drafts/1", None, "401 403 404 200 200"),
+    "compare_drafts": ("/api/v1/jobs/{drafted}/drafts/1/diff/1", None, "401 403 404 200 200"),
+    "get_quality_analytics": ("/api/v1/quality/analytics", None, "401 200 200 200 200"),
     "list_artifacts": ("/api/v1/jobs/{queued}/artifacts", None, "401 403 404 200 200"),
     "download_artifact": ("/api/v1/artifacts/{artifact}", None, "401 403 404 200 200"),
     "list_dead_letters": ("/api/v1/dlq/tasks", None, "401 403 403 403 200"),
@@ -63,9 +69,19 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "pause_workflow": ("/api/v1/workflows/{workflow}/pause", None, "401 403 404 200 200"),
     "resume_workflow": ("/api/v1/workflows/{workflow}/resume", None, "401 403 404 200 200"),
     "retry_workflow": ("/api/v1/workflows/{cancelled_workflow}/retry", None, "401 403 404 201 201"),
-    "list_approvals": ("/api/v1/approvals", None, "401 403 200 200 200"),
-    "get_approval": ("/api/v1/approvals/{approval}", None, "401 403 404 200 200"),
+    "list_approvals": ("/api/v1/approvals", None, "401 200 200 200 200"),
+    "get_approval": ("/api/v1/approvals/{approval}", None, "401 404 404 200 200"),
     "answer_approval": ("/api/v1/approvals/{approval}/answer", {"decision": "reject"}, "401 403 404 200 200"),
+    "list_quality_gates": ("/api/v1/quality/gates", None, "401 200 200 200 200"),
+    "get_quality_gate": ("/api/v1/quality/gates/{gate}", None, "401 200 200 200 200"),
+    "save_quality_gate": (
+        "/api/v1/quality/gates/{gate}", {"definition": {"checks": [{"check": "length"}]}}, "401 403 403 403 200",
+    ),
+    "archive_quality_gate": ("/api/v1/quality/gates/{gate}", None, "401 403 403 403 204"),
+    "list_quality_gate_versions": ("/api/v1/quality/gates/{gate}/versions", None, "401 200 200 200 200"),
+    "check_quality": (
+        "/api/v1/quality/check", {"gate": {"checks": [{"check": "length"}]}, "text": "x"}, "401 200 200 200 200",
+    ),
     "list_workflow_templates": ("/api/v1/workflow-templates", None, "401 200 200 200 200"),
     "save_workflow_template": (
         "/api/v1/workflow-templates", {"name": "{fresh}", "definition": flowing.ECHO}, "401 403 201 201 201",
@@ -114,6 +130,11 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_budget": ("/api/v1/budgets/{budget}", None, "401 200 200 200 200"),
     "change_budget": ("/api/v1/budgets/{budget}", {"limit": 6}, "401 403 403 403 200"),
     "delete_budget": ("/api/v1/budgets/{budget}", None, "401 403 403 403 204"),
+    "list_policies": ("/api/v1/approval-policies", None, "401 403 403 403 200"),
+    "create_policy": ("/api/v1/approval-policies", {"name": "x"}, "401 403 403 403 201"),
+    "get_policy": ("/api/v1/approval-policies/{policy}", None, "401 403 403 403 200"),
+    "replace_policy": ("/api/v1/approval-policies/{policy}", {"name": "y"}, "401 403 403 403 200"),
+    "delete_policy": ("/api/v1/approval-policies/{policy}", None, "401 403 403 403 204"),
     "get_usage": ("/api/v1/usage", None, "401 200 200 200 200"),
     "get_job_usage": ("/api/v1/jobs/{queued}/usage", None, "401 403 404 200 200"),
     "resume_job": ("/api/v1/jobs/{stopped}/resume", None, "401 403 404 201 201"),
@@ -215,7 +236,9 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "failed": lambda: world.failed(owner.id),
         "letter": lambda: world.letter(owner.id),
         "stopped": lambda: world.stopped_by_budget(owner.id),
+        "drafted": lambda: world.drafted(owner.id),
         "budget": world.budget,
+        "policy": world.policy,
         "schedule": lambda: world.schedule(owner.id),
         "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
         "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
@@ -229,6 +252,7 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "workflow": lambda: flowing.started(owner.id),
         "cancelled_workflow": lambda: flowing.cancelled(owner.id),
         "approval": lambda: flowing.asked(owner.id),
+        "gate": world.gate,
         "template": lambda: flowing.template(owner.id),
     }
     for word, make in makers.items():

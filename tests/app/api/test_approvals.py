@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from app.accounts.permissions import Principal
 from app.db import db
-from tests.app.api import flowing
+from app.workflows import asking as answering
+from tests.app.api import flowing, world
 from tests.app.api.calling import Caller
 
 APPROVALS = "/api/v1/approvals"
@@ -81,7 +83,7 @@ def test_open_ones_are_listed_for_those_who_may_answer(
     assert set(ids(owner)) == {mine, for_users}
     assert set(ids(other)) == {for_other, for_users}
     assert set(ids(admin)) == {mine, for_other, for_users}
-    assert viewer.get(APPROVALS).status_code == 403
+    assert ids(viewer) == ids(viewer, "?status=any") == []
     assert len(ids(admin, "?limit=1&offset=1")) == 1
     assert body(admin.get(APPROVALS))["total"] == 3
 
@@ -147,3 +149,151 @@ def test_answers_are_audited_without_what_was_said(owner: Caller) -> None:
     with db.quick():
         entry = db.row("SELECT actor, subject, details FROM audit_log WHERE action = 'approval.answered'")
     assert entry == {"actor": owner.id, "subject": question, "details": {"decision": "approve"}}
+
+
+# -- what jobs ask
+
+EDITABLE: dict[str, Any] = {
+    "options": ("approve", "edit", "reject", "ask_back"), "editable": {"text": "A secret draft."}, "draft_number": 2,
+    "kind": "gate", "shown": {"score": 6.5},
+}  # fmt: skip
+
+
+def test_a_jobs_question_is_shown_with_what_the_job_was_to_do(owner: Caller) -> None:
+    job_id, question = world.asking(owner.id, **EDITABLE)
+    shown = body(owner.get(f"{APPROVALS}/{question}"))
+
+    assert (shown["kind"], shown["job_id"], shown["fence"], shown["draft_number"]) == ("gate", job_id, 1, 2)
+    assert (shown["options"], shown["editable"]) == (
+        ["approve", "edit", "reject", "ask_back"],
+        {"text": "A secret draft."},
+    )
+    assert shown["context"] == {
+        "agent_id": "test-echo", "task_name": None, "submitted_by": owner.id, "attempt": 1, "usage": {},
+        "input": {"text": "hello"}, "input_cut": False,
+    }  # fmt: skip
+
+
+def test_an_edit_is_taken_and_the_job_goes_on(owner: Caller) -> None:
+    job_id, question = world.asking(owner.id, **EDITABLE)
+    answer = {"decision": "edit", "edited": "A better draft.", "comment": "Mine is better."}
+    done = body(owner.post(f"{APPROVALS}/{question}/answer", json=answer))
+
+    assert (done["status"], done["edited"], done["actions"]) == ("approved", "A better draft.", [])
+    assert body(owner.get(f"/api/v1/jobs/{job_id}"))["status"] == "queued"
+
+
+def test_asking_back_sends_it_back(owner: Caller) -> None:
+    _, question = world.asking(owner.id, **EDITABLE)
+    refused = body(owner.post(f"{APPROVALS}/{question}/answer", json={"decision": "ask_back"}), 422)
+    assert refused["errors"][0]["pointer"] == "/comment"
+    said = {"decision": "ask_back", "comment": "Shorter."}
+    assert body(owner.post(f"{APPROVALS}/{question}/answer", json=said))["status"] == "sent_back"
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ({"decision": "edit"}, "/edited"),
+        ({"decision": "edit", "edited": ""}, "/edited"),
+        ({"decision": "edit", "edited": {"text": "x"}}, "/edited"),
+        ({"decision": "approve", "edited": "x"}, "/edited"),
+    ],
+)
+def test_edits_that_do_not_fit(given: dict[str, Any], pointer: str, owner: Caller) -> None:
+    _, question = world.asking(owner.id, **EDITABLE)
+    refused = body(owner.post(f"{APPROVALS}/{question}/answer", json=given), 422)
+    assert refused["errors"][0]["pointer"] == pointer
+
+
+def test_a_step_takes_no_edit(owner: Caller) -> None:
+    refused = body(
+        owner.post(f"{APPROVALS}/{asked(owner)}/answer", json={"decision": "edit", "edited": "x"}), 422
+    )
+    assert refused["errors"][0]["pointer"] == "/decision"
+
+
+def test_the_job_says_what_it_waits_for_and_who_may_answer(
+    owner: Caller, other: Caller, admin: Caller, viewer: Caller
+) -> None:
+    job_id, question = world.asking(owner.id, approvers=("other@example.org",))
+    shown = body(owner.get(f"/api/v1/jobs/{job_id}"))
+    assert (shown["status"], shown["status_reason"], shown["approval_id"]) == (
+        "awaiting_input", "approval", question,
+    )  # fmt: skip
+    assert shown["asked_since"] is not None
+    assert shown["poll"]["terminal"] is False
+    assert (shown["actions"], body(admin.get(f"/api/v1/jobs/{job_id}"))["actions"]) == (
+        ["cancel"], ["cancel", "answer"],
+    )  # fmt: skip
+    (brief,) = body(admin.get("/api/v1/jobs?status=awaiting_input"))["jobs"]
+    assert (brief["approval_id"], brief["actions"]) == (question, ["cancel", "answer"])
+
+    (why,) = body(owner.get(f"/api/v1/jobs/{job_id}/explain"))["blockers"]
+    assert (why["code"], why["subject"]) == ("approval", question)
+    assert why["message"] == "waits for the answer of other@example.org or any admin: Publish it?"
+    (told,) = body(viewer.get(f"/api/v1/jobs/{job_id}/explain"))["blockers"]
+    assert told["message"] == "waits for a person's answer"
+    assert other.get(f"/api/v1/jobs/{job_id}").status_code == 404
+    assert ids(other) == [question]
+
+
+def test_cancelling_the_job_withdraws_the_question(owner: Caller) -> None:
+    job_id, question = world.asking(owner.id)
+    assert owner.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
+
+    shown = body(owner.get(f"{APPROVALS}/{question}"))
+    assert (shown["status"], shown["actions"]) == ("cancelled", [])
+    late = body(owner.post(f"{APPROVALS}/{question}/answer", json={"decision": "approve"}), 409)
+    assert "withdrawn" in late["detail"]
+    assert body(owner.get(f"/api/v1/jobs/{job_id}"))["approval_id"] is None
+    again = body(owner.post(f"/api/v1/jobs/{job_id}/retry"), 201)
+    assert again["status"] == "queued"
+
+
+def test_a_job_that_waits_is_neither_hurried_nor_run_again(owner: Caller) -> None:
+    job_id, _ = world.asking(owner.id)
+    job = f"/api/v1/jobs/{job_id}"
+    for method, path, given in (
+        ("POST", f"{job}/retry", {}), ("POST", f"{job}/replay", {}), ("PATCH", job, {"priority": "high"}),
+    ):  # fmt: skip
+        refused = owner.call(method, path, json=given)
+        assert refused.status_code == 409, (path, refused.data)
+
+
+def test_lists_by_kind_and_job_and_what_is_mine(owner: Caller, admin: Caller) -> None:
+    step = asked(owner)
+    job_id, of_gate = world.asking(owner.id, kind="gate")
+    _, for_admins = world.asking(owner.id, approvers=("admin",))
+
+    assert set(ids(admin)) == {step, of_gate, for_admins}
+    assert ids(admin, "?mine=true") == [for_admins]
+    assert (
+        ids(owner, "?kind=gate")
+        == ids(owner, f"?job_id={job_id}")
+        == ids(owner, "?kind=gate&status=any")
+        == [of_gate]
+    )
+    assert ids(owner, "?kind=step") == [step]
+    assert ids(admin, "?status=any&mine=true") == [for_admins]
+    assert body(admin.get(f"{APPROVALS}?kind=agent&limit=1"))["total"] == 1
+    assert owner.get(f"{APPROVALS}?kind=nobody").status_code == 400
+
+
+def test_a_viewer_sees_the_question_that_names_them_and_nothing_else(owner: Caller, viewer: Caller) -> None:
+    named = viewer_in_person(viewer)
+    job_id, question = world.asking(owner.id, approvers=("viewer@example.org",))
+    world.asking(owner.id)
+
+    assert ids(viewer) == ids(viewer, "?status=any") == [question]
+    shown = body(viewer.get(f"{APPROVALS}/{question}"))
+    assert (shown["question"], shown["actions"]) == ("Publish it?", [])  # its key can only read
+    assert viewer.post(f"{APPROVALS}/{question}/answer", json={"decision": "approve"}).status_code == 403
+    with db.transaction():
+        assert answering.answer(question, decision="approve", by=named)["answered_by"] == named.email
+    assert "parameters" not in body(viewer.get(f"/api/v1/jobs/{job_id}"))
+
+
+def viewer_in_person(viewer: Caller) -> Principal:
+    """The same person, signed in: with all scopes."""
+    return Principal(user_id=viewer.id, email="viewer@example.org", role="viewer")

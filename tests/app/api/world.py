@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app import clock
+from app.approvals import policies
 from app.db import db
 from app.errors import PermanentError, StoppedByBudget
 from app.jobs import artifacts, claims, dead_letters, intake, lifecycle, spending
@@ -18,8 +19,11 @@ from app.jobs.states import Reason
 from app.jobs.timeline import Line, Report, write
 from app.notify import deliveries, endpoints, outbox, rules
 from app.providers import catalogue, prices
+from app.quality import gates
 from app.schedules import changes
 from app.settings import POOLS
+from tests import acting
+from tests.app.quality import drafted as drafts
 
 WORKER = "test-worker"
 
@@ -59,6 +63,14 @@ def failed(owner: str, message: str = "it is broken", **wish: object) -> str:
     return claim.job_id
 
 
+def drafted(owner: str, **wish: object) -> str:
+    """A job that runs and has a draft."""
+    claim = running(owner, **wish)
+    with db.transaction():
+        drafts.draft(claim.job_id, 1, 6.5)
+    return claim.job_id
+
+
 def stopped_by_budget(owner: str, **wish: object) -> str:
     """A job that used all it may."""
     claim = running(owner, **wish)
@@ -67,11 +79,32 @@ def stopped_by_budget(owner: str, **wish: object) -> str:
     return claim.job_id
 
 
+def asking(owner: str, question: str = "Publish it?", **wanted: Any) -> tuple[str, str]:
+    """A job that waits for a person, and its question."""
+    claim = running(owner)
+    with db.transaction():
+        return claim.job_id, acting.asks(claim, question, **wanted)
+
+
 def budget(**wish: object) -> str:
     """A budget; $1.00 a month for everything unless told."""
     told = {"name": "one", "scope": "global", "unit": "usd", "limit_amount": 1} | wish
     with db.transaction():
         return str(spending.create(by="ada", **told)["budget_id"])
+
+
+def policy(**wish: object) -> str:
+    """An approval policy; each job of test-echo unless told."""
+    with db.transaction():
+        name = f"ask first {len(policies.listing())}"
+        told: dict[str, Any] = {"name": name, "agents": ["test-echo"]} | wish
+        return str(policies.create(by="ada", **told)["policy_id"])
+
+
+def gate(name: str = "plain", **keys: Any) -> str:
+    """A gate with a name; it wants 300 words unless told."""
+    with db.transaction():
+        return str(gates.save(name, {"checks": [{"check": "length"}]} | keys, by="ada")["name"])
 
 
 def schedule(owner: str, **wish: object) -> str:

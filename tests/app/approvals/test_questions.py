@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from app import clock
 from app.accounts.permissions import Principal
-from app.approvals import asking, queries
+from app.approvals import answering, asking, queries
 from app.approvals.asking import Question
 from app.db import db
 from app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -64,37 +64,57 @@ def test_who_may_answer_is_who_finds_it(approvers: tuple[str, ...], who: set[str
     for each in people.values():
         if not asking.may_answer(row, each):
             with pytest.raises(Forbidden):
-                asking.answer(approval_id, decision="approve", by=each)
+                answering.answer(approval_id, decision="approve", by=each)
     assert queries.get(approval_id)["status"] == "open"
 
 
-@pytest.mark.parametrize("nobody", ["", "somebody", "a b@c", "owner"])
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        "",
+        "somebody",
+        "a b@c",
+        "owner",
+        "viewer",
+        "a,b@c.d",
+        "<a@b.c>",
+        "a@b.c;",
+        "\x1ba@b.c",
+        "a" * 300 + "@b.c",
+    ],
+)
 def test_a_list_names_addresses_and_roles_only(nobody: str) -> None:
     with pytest.raises(Invalid):
         asked(approvers=(nobody,))
 
 
+def test_a_question_does_not_look_like_another_one() -> None:
+    approval_id = asked(question="Keep \u202eeteled\u202d\u202c the \u200fעברית\u200e file?")
+
+    assert queries.get(approval_id)["question"] == "Keep eteled\u202c the \u200fעברית\u200e file?"
+
+
 def test_a_settled_question_stays_settled() -> None:
     approval_id = asked()
-    asking.answer(approval_id, decision="reject", by=ADA, comment="no\x00")
+    answering.answer(approval_id, decision="reject", by=ADA, comment="no\x00")
 
     assert queries.get(approval_id)["comment"] == "no\N{REPLACEMENT CHARACTER}"
     with pytest.raises(Conflict):
-        asking.settle(approval_id, "expired")
+        answering.settle(approval_id, "expired")
     assert asking.cancel([approval_id]) == 0
     assert queries.get(approval_id)["status"] == "rejected"
     with pytest.raises(NotFound):
-        asking.answer(new_id(), decision="approve", by=ADA)
+        answering.answer(new_id(), decision="approve", by=ADA)
 
 
 def test_what_is_filled_in_is_an_object() -> None:
     approval_id = asked()
 
     with pytest.raises(Invalid):
-        asking.answer(approval_id, decision="approve", by=ADA, answer=["x"])
+        answering.answer(approval_id, decision="approve", by=ADA, answer=["x"])
     with pytest.raises(Invalid):
-        asking.answer(approval_id, decision="approve", by=ADA, comment="x" * 5000)
-    assert asking.answer(approval_id, decision="approve", by=ADA, answer={"a": 1})["answer"] == {"a": 1}
+        answering.answer(approval_id, decision="approve", by=ADA, comment="x" * 5000)
+    assert answering.answer(approval_id, decision="approve", by=ADA, answer={"a": 1})["answer"] == {"a": 1}
 
 
 def test_several_are_asked_at_once_in_order_and_the_nearest_deadline_comes_first() -> None:
@@ -117,7 +137,7 @@ def test_several_are_asked_at_once_in_order_and_the_nearest_deadline_comes_first
 def test_pages_show_what_somebody_asked_or_may_answer() -> None:
     mine = asked(approvers=("bob@example.com",))
     foreign = asked(requested_by="u-zoe")
-    asking.answer(mine, decision="approve", by=BOB)
+    answering.answer(mine, decision="approve", by=BOB)
 
     def ids(who: Principal, **facts: Any) -> list[str]:
         return [

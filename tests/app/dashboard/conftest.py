@@ -14,6 +14,7 @@ from tests.app.dashboard.visiting import Visitor
 def clean(quick: Engine, app: Flask) -> None:
     """Nothing of other tests, and no limit of logins but in the test about it."""
     app.config["CALLBOARD_LOGIN_LIMIT"] = "1000 per second"
+    app.config["CALLBOARD_LINK_LIMIT"] = "1000 per second"
     limiter.reset()
 
 

@@ -62,7 +62,8 @@ def test_the_inbox_tells_how_bad_how_often_and_where(user: Visitor) -> None:
     assert words(worst.select_one(".badge")) == "Error"
     assert "×3 times" in words(worst)
     assert "no such file" in words(worst)
-    assert words(good.select_one("a[href='/jobs']")) == "It works"
+    assert words(good.select_one(".t > a")) == "It works"
+    assert user.get(str(good.select_one(".t > a")["href"])).headers["Location"] == "/jobs"  # type: ignore[index]
     assert all("unread" in line["class"] and "Unread:" in words(line) for line in (worst, good))
 
 
@@ -79,6 +80,15 @@ def test_one_and_all_are_marked_read(user: Visitor) -> None:
     assert bell(user) == "Notifications"
     assert "Nothing is unread" in words(user.soup("/notifications?which=unread"))
     assert len(user.soup("/notifications").select("li[data-row]")) == 2
+
+
+def test_who_follows_one_has_read_it(user: Visitor, admin: Visitor) -> None:
+    one, theirs = tell(user.user_id, link="/agents"), tell(admin.user_id, link="/jobs")
+    tell(user.user_id, "Another")
+
+    assert user.get(f"/notifications/{one}").headers["Location"] == "/agents"
+    assert bell(user) == "Notifications , 1 unread"
+    assert user.get(f"/notifications/{theirs}").status_code == 404
 
 
 def test_who_reads_only_what_is_unread_stays_there(user: Visitor) -> None:
@@ -132,9 +142,10 @@ def test_nothing_is_marked_without_the_forms_token(user: Visitor) -> None:
     "link", ["https://evil.example/x", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
 def test_links_lead_to_pages_of_this_site_only(user: Visitor, link: str) -> None:
-    tell(user.user_id, link=link)
+    one = tell(user.user_id, link=link)
 
     assert user.soup("/notifications").select("#notifications li a") == []
+    assert user.get(f"/notifications/{one}").headers["Location"] == "/notifications"
 
 
 def test_titles_and_bodies_are_shown_as_text(user: Visitor) -> None:

@@ -75,3 +75,43 @@ def test_counts_say_when_they_stopped() -> None:
 )  # fmt: skip
 def test_money_is_never_a_zero_that_nobody_knows(usage: dict[str, Any] | None, said: str) -> None:
     assert words.money(usage) == said
+
+
+def test_every_verdict_has_a_word_and_rejected_is_not_failed() -> None:
+    assert {"passed", "revise", "needs_review", "rejected", None} == set(words.VERDICTS)
+    rejected, failed = words.VERDICTS["rejected"], words.STATES["failed"]
+    assert all(a != b for a, b in zip(rejected, failed, strict=True))
+    shapes = [seen.icon for seen in words.VERDICTS.values()]
+    assert len(shapes) == len(set(shapes))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/a?b=c#d", "http://127.0.0.1:1337/x", "HTTPS://EXAMPLE.org"]
+)
+def test_an_address_of_the_web_stays_as_it_is(url: str) -> None:
+    assert words.web_address(url) == url
+
+
+@pytest.mark.parametrize(
+    "text", [None, 7, "", "javascript:alert(1)", "JavaScript:alert(1)", "\tjavascript:x", "data:text/html,x", "//a.example",
+             "/x", "mailto:a@example.org", "https://", "http://[", "https://a.example/\u202ex", "https://a.example/" + "x" * 2000]
+)  # fmt: skip
+def test_everything_else_is_no_address(text: Any) -> None:
+    assert words.web_address(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "–"), (1.44, "+1.4"), (-0.31, "−0.3"), (0.04, "±0.0"), (-0.04, "±0.0"), (0, "±0.0")],
+)
+def test_gains_say_their_sign(value: float | None, said: str) -> None:
+    assert words.gained(value) == said
+
+
+def test_scores_and_shares() -> None:
+    assert (words.score(7), words.score(None), words.percent(0.825), words.percent(None)) == (
+        "7.0",
+        "–",
+        "82 %",
+        "–",
+    )

@@ -48,6 +48,8 @@ def test_what_can_be_done_is_what_the_verbs_accept(where: Status) -> None:
         if where in FINAL
         else ["cancel"]
         if where == Status.RUNNING
+        else ["cancel", "answer"]
+        if where == Status.AWAITING_INPUT
         else ["cancel", "change_priority"]
     )
     assert _shown(job_id)["actions"] == _shown(job_id, ADMIN)["actions"] == expected

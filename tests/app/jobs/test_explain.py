@@ -10,9 +10,10 @@ import pytest
 from app import clock
 from app.accounts.permissions import Principal
 from app.agents import registry
+from app.approvals import answering
 from app.db import db
 from app.errors import NotFound, PermanentError, TemporaryError
-from app.jobs import lifecycle, stats
+from app.jobs import lifecycle, queries, stats
 from app.jobs.explain import explain
 from app.jobs.states import Reason
 from app.workers import fleet
@@ -294,3 +295,39 @@ class TestFigures:
         pools = {line["pool"]: line for line in stats.by_pool()}
         assert (pools["general"]["waiting"], pools["general"]["running"]) == (1, 1)
         assert pools["testing"]["paused"] is False
+
+
+def test_a_job_that_asked_waits_for_whoever_may_answer() -> None:
+    _worker()
+    job_id, question = acting.asked("Send it?", approvers=("bob@example.com", "user"), deadline_seconds=60)
+    told = explain(job_id)
+    (why,) = told["blockers"]
+    assert (told["status"], told["runnable"], told["queue_position"]) == ("awaiting_input", False, None)
+    assert (why["code"], why["subject"]) == ("approval", question)
+    assert why["message"] == "waits for the answer of bob@example.com, any user or any admin: Send it?"
+    assert timedelta(0) < why["until"] - clock.now() <= timedelta(seconds=60)
+
+
+def test_whoever_it_was_passed_on_to_is_named_too() -> None:
+    job_id, question = acting.asked("Send it?", escalate_seconds=60, escalate_to=("boss@example.com",))
+    assert "boss" not in explain(job_id)["blockers"][0]["message"]
+    db.run("UPDATE approvals SET escalate_at = now() - interval '1 s'")
+    assert answering.escalate(question)
+    message = explain(job_id)["blockers"][0]["message"]
+    assert message == "waits for the answer of whoever submitted it, boss@example.com or any admin: Send it?"
+
+
+def test_those_who_may_not_see_what_is_in_it_hear_only_that_it_asks() -> None:
+    job_id, _ = acting.asked("A secret?", approvers=("secret@example.com",))
+    viewer = Principal(user_id="v", email="v", role="viewer")
+    assert explain(job_id, who=viewer)["blockers"][0]["message"] == "waits for a person's answer"
+    lifecycle.cancel(job_id)
+    assert explain(job_id)["blockers"] == []
+
+
+def test_those_that_wait_for_people_are_counted_apart() -> None:
+    acting.asked()
+    figures = stats.overview()
+    assert (figures["asking"], figures["waiting"], figures["running"]) == (1, 0, 0)
+    assert stats.overview("somebody else")["asking"] == 0
+    assert queries.counts_by_status()["awaiting_input"] == 1

@@ -22,13 +22,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.accounts.permissions import Principal
+from app.approvals import asking as questions
 from app.db import db
 from app.errors import Conflict, LostLease, PermanentError, TemporaryError
 from app.jobs import claims, lifecycle
 from app.jobs.claims import Claim
 from app.jobs.states import MOVES, Priority, Reason, Status
+from app.workflows import asking
 from tests import acting
 
+ADMIN = Principal(user_id="u-admin", email="root@example.com", role="admin")
 PICK = st.integers(0, 1_000)
 OUTCOMES = {
     "complete": "completed",
@@ -38,6 +42,7 @@ OUTCOMES = {
     "stop": "cancelled",
     "release": "released",
     "hold": "released",
+    "ask": "asked",
 }
 SETTLES = tuple(OUTCOMES)
 MAX_LOST = 3
@@ -61,6 +66,11 @@ class Known:
         return self.status in ("pending", "queued", "retry")
 
     @property
+    def rests(self) -> bool:
+        """No worker has it, and it has not ended."""
+        return self.waits or self.status == "awaiting_input"
+
+    @property
     def suspect(self) -> bool:
         """It lost two workers and may be their murderer."""
         return self.counts["lost_count"] >= 2
@@ -82,8 +92,10 @@ class Life(RuleBasedStateMachine):
     def begin(self) -> None:
         self.open = ExitStack()
         self.open.enter_context(db.quick())
-        for table in ("job_events", "job_attempts", "dead_letters", "job_history", "task_history", "jobs"):
+        for table in ("job_events", "job_attempts", "dead_letters", "job_history", "task_history"):
             db.run(f"DELETE FROM {table}")
+        db.run("DELETE FROM approvals")
+        db.run("DELETE FROM jobs")
         self.jobs: dict[str, Known] = {}
         self.claims: list[Claim] = []
         self.settled: dict[tuple[str, int], str] = {}
@@ -109,13 +121,27 @@ class Life(RuleBasedStateMachine):
     def cancel(self, pick: int) -> None:
         job_id = list(self.jobs)[pick % len(self.jobs)]
         known = self.jobs[job_id]
-        if known.waits or known.status == "running":
+        if known.rests or known.status == "running":
             lifecycle.cancel(job_id)
             known.cancel = True
-            known.status = "cancelled" if known.waits else known.status
+            known.status = "cancelled" if known.rests else known.status
         else:
             with pytest.raises(Conflict):
                 lifecycle.cancel(job_id)
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=PICK)
+    def somebody_answers(self, pick: int) -> None:
+        """The last question of any job: one that waits for it goes on, for all others it is too late."""
+        job_id = list(self.jobs)[pick % len(self.jobs)]
+        known, question = self.jobs[job_id], db.value(_LAST_QUESTION, job=job_id)
+        if known.status == "awaiting_input":
+            asking.answer(question, decision="approve", by=ADMIN)
+            known.status = "queued"
+        elif question:
+            with pytest.raises(Conflict):
+                asking.answer(question, decision="approve", by=ADMIN)
+        assert not lifecycle.answered(job_id)
 
     @precondition(lambda self: self.jobs)
     @rule(pick=PICK, priority=st.sampled_from(Priority))
@@ -199,6 +225,8 @@ class Life(RuleBasedStateMachine):
                 known.end("queued", "released_count")
             case "hold":
                 known.end("retry", "released_count", due=False)
+            case "ask":
+                known.end("awaiting_input")
 
     @rule(pick=PICK, how=st.runner().flatmap(lambda self: st.sampled_from(self.zombies_say)))
     def a_worker_dies_its_job_goes_on_elsewhere_and_the_zombie_speaks(self, pick: int, how: str) -> None:
@@ -262,6 +290,7 @@ class Life(RuleBasedStateMachine):
             assert row["lease_id"] == (known.holder.lease_id if known.holder else None)
             assert row["open_attempts"] == (known.holder is not None)
             assert row["letters"] == (known.status == "failed")
+            assert row["questions"] == (known.status == "awaiting_input")
             assert row["outcomes"] == Status(known.status).is_final
             assert row["fence"] == row["attempts"]
             assert row["story"][-1] == known.status
@@ -275,9 +304,12 @@ _TRUTH = """
            (SELECT count(*) FROM job_attempts a WHERE a.job_id = j.job_id) AS attempts,
            (SELECT count(*) FROM job_attempts a WHERE a.job_id = j.job_id AND ended_at IS NULL) AS open_attempts,
            (SELECT count(*) FROM dead_letters d WHERE d.job_id = j.job_id) AS letters,
+           (SELECT count(*) FROM approvals q WHERE q.job_id = j.job_id AND q.status = 'open') AS questions,
            (SELECT count(*) FROM task_history t WHERE t.job_id = j.job_id) AS outcomes,
            (SELECT array_agg(to_status ORDER BY id) FROM job_history h WHERE h.job_id = j.job_id) AS story
     FROM jobs j"""
+_LAST_QUESTION = """
+    SELECT approval_id::text FROM approvals WHERE job_id = %(job)s ORDER BY approvals.approval_id DESC LIMIT 1"""
 
 
 def _say(claim: Claim, how: str) -> None:
@@ -296,6 +328,9 @@ def _say(claim: Claim, how: str) -> None:
             lifecycle.release(claim)
         case "hold":
             lifecycle.hold(claim, Reason.BUDGET, None)
+        case "ask":
+            if lifecycle.wait_for_answer(claim):
+                questions.ask_for_job(claim, {"question": "Well?", "digest": str(claim.fence)})
 
 
 def _play(examples: int, life: type[Life] = Life) -> None:
@@ -329,6 +364,7 @@ GUARDS = [
     ("_STOP", ONE, "stop"),
     ("_RELEASE", ONE, "release"),
     ("_HOLD", ONE, "hold"),
+    ("_WAIT_FOR_ANSWER", ONE, "ask"),
 ]
 
 

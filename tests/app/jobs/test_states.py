@@ -18,6 +18,7 @@ from tests import acting
 pytestmark = pytest.mark.usefixtures("here")
 
 P, Q, RUN, RETRY = Status.PENDING, Status.QUEUED, Status.RUNNING, Status.RETRY
+ASKS = Status.AWAITING_INPUT
 NEVER = Claim(
     job_id="", fence=1, lease_id="00000000-0000-7000-8000-000000000000", worker_id="w1", agent_id="test-noop",
     agent_version="", pool="general", parameters={}, options={}, retry_count=0, max_retries=3, lost_count=0,
@@ -50,7 +51,7 @@ VERBS: dict[str, tuple[Callable[[str, Claim | None], object], dict[Status, Statu
     "run_now": (lambda job, _claim: lifecycle.run_now(job), {P: Q, RETRY: Q}),
     "cancel": (
         lambda job, _claim: lifecycle.cancel(job),
-        dict.fromkeys(WAITING, Status.CANCELLED) | {RUN: RUN},
+        dict.fromkeys([*WAITING, ASKS], Status.CANCELLED) | {RUN: RUN},
     ),
     "change_priority": (
         lambda job, _claim: lifecycle.change_priority(job, Priority.HIGH),
@@ -64,6 +65,8 @@ VERBS: dict[str, tuple[Callable[[str, Claim | None], object], dict[Status, Statu
     ),
     "stop": (_by_claim(lifecycle.stop), {RUN: Status.CANCELLED}),
     "release": (_by_claim(lifecycle.release), {RUN: Q}),
+    "wait_for_answer": (_by_claim(lifecycle.wait_for_answer), {RUN: ASKS}),
+    "answered": (lambda job, _claim: lifecycle.answered(job), {ASKS: Q}),
     "rescue": (_expired_and_rescued, {RUN: Q}),
 }
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from app import clock
 from app.accounts.permissions import Principal
 from app.approvals import queries as approvals
-from app.approvals.asking import Question, ask
-from app.db import db
 from app.errors import Conflict, Forbidden, Invalid
-from app.jobs.lifecycle import new_id
-from app.workflows import asking, progress, runs
-from tests.acting import OWNER
+from app.workflows import asking, runs
+from tests import acting
+from tests.acting import OWNER, expire_questions
 from tests.app.workflows.playing import breaks, ends, jobs_of, parallel, row, run, started, statuses, step
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -131,22 +126,16 @@ def test_an_answer_while_the_run_is_paused_is_kept() -> None:
     assert statuses(run_id)["z"] == "running"
 
 
-def _too_late(approval_id: str) -> None:
-    db.run(
-        "UPDATE approvals SET deadline_at = now() - interval '1 s' WHERE approval_id = %(id)s", id=approval_id
-    )
-
-
 @pytest.mark.parametrize(("on_timeout", "becomes"), [("approve", "running"), ("reject", "cancelled")])
 def test_silence_is_what_the_question_says_it_is(on_timeout: str, becomes: str) -> None:
     run_id, approval_id = asked(step("z"), deadline_minutes=5, on_timeout=on_timeout)
-    assert progress.expire_approvals(10) == 0
-    _too_late(approval_id)
+    assert expire_questions() == 0
+    acting.too_late(approval_id)
     with pytest.raises(Conflict, match="over"):
         asking.answer(approval_id, decision="approve", by=MINE)
 
-    assert progress.expire_approvals(10) == 1
-    assert progress.expire_approvals(10) == 0
+    assert expire_questions() == 1
+    assert expire_questions() == 0
 
     assert approvals.get(approval_id)["status"] == "expired"
     assert statuses(run_id)["z"] == becomes
@@ -171,17 +160,20 @@ def test_a_run_again_asks_again_unless_it_was_answered() -> None:
     ends(kept, "z")
 
 
-def test_a_question_without_a_run_expires_too() -> None:
-    alone = Question(
-        question="Well?", requested_by=OWNER, job_id=new_id(), deadline_at=clock.now() - timedelta(seconds=1)
-    )
-    approval_id = ask(alone)
+def test_a_question_of_a_job_expires_too() -> None:
+    job_id, approval_id = acting.asked(deadline_seconds=60)
+    acting.too_late(approval_id)
 
-    assert progress.expire_approvals() == 1
+    assert expire_questions() == 1
     assert approvals.get(approval_id)["status"] == "expired"
+    assert acting.status(job_id) == "queued"
     _, other = asked()
     assert asking.answer(other, decision="approve", by=MINE)["status"] == "approved"
-    assert (
-        asking.answer(ask(replace(alone, deadline_at=None)), decision="reject", by=MINE)["status"]
-        == "rejected"
-    )
+
+
+@pytest.mark.parametrize("decision", ["edit", "ask_back"])
+def test_a_step_is_approved_or_rejected_and_nothing_else(decision: str) -> None:
+    _, approval_id = asked()
+    with pytest.raises(Invalid, match="approve, reject"):
+        asking.answer(approval_id, decision=decision, by=MINE, edited="x", comment="x")  # type: ignore[arg-type]
+    assert approvals.get(approval_id)["status"] == "open"

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from app.db import db
 from app.jobs import lifecycle
 from app.workflows import progress, rows, runs
+from tests import acting
 from tests.app.workflows.playing import claim_of, jobs_of, parallel, row, run, started, statuses, step
 
 pytestmark = pytest.mark.usefixtures("anything")
@@ -143,8 +144,8 @@ def test_a_sweep_leaves_a_run_that_somebody_holds(anything: Engine) -> None:
     with anything.connect() as held:
         held.exec_driver_sql("SELECT 1 FROM workflows FOR UPDATE")
         with db.transaction():
-            assert progress.expire_approvals() == 0
+            assert acting.expire_questions() == 0
         held.rollback()
     with db.transaction():
-        assert progress.expire_approvals() == 1
+        assert acting.expire_questions() == 1
         assert row(run_id, "q")["status"] == "failed"

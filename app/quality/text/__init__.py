@@ -1,0 +1,1 @@
+"""Reading and judging text without a model: words, sentences, structure, keywords, readability, tone."""
