@@ -29,6 +29,7 @@ def jobs(running: Stack) -> list[str]:
         ("gi", "/notifications"),
         ("gd", "/dead-letters"),
         ("ga", "/agents"),
+        ("gq", "/quality"),
         ("gs", "/submit"),
     ],
 )

@@ -10,15 +10,17 @@ import pytest
 from actors import followups
 from app.db import db
 from app.jobs import lifecycle
-from app.jobs.claims import claim_next
+from app.jobs.claims import Claim, claim_next
 from app.jobs.intake import Wish
+from app.jobs.lifecycle import Success
 from app.notify import deliveries
 from app.notify.deliveries import Outcome
+from app.quality import drafts
 from app.schedules import changes
 from app.workflows import runs
 from app.workflows.definition import read
 from app.workflows.runs import RunWish
-from tests import invariants
+from tests import acting, invariants
 from tests.chaos.conftest import Storm
 from tests.chaos.load import at_the_door, submit, wish
 from tests.chaos.test_workers_die import storm_with_zombie
@@ -111,6 +113,19 @@ DAMAGE: dict[str, str] = {
     "what was delivered was accepted": "UPDATE delivery_attempts SET status_code = 500",
     "tries of a delivery are numbered 1 to the last, one at a time": "UPDATE delivery_attempts SET number = 2",
     "nobody is called back twice, or before the end": f"UPDATE deliveries SET subject_id = {WAITING}::text",
+    "a job waits for a person if and only if it has an open question":
+        "UPDATE approvals SET status = 'expired', answered_at = now() WHERE job_id IS NOT NULL",
+    "a question of a job is of an attempt that ended by asking, and of no other":
+        "UPDATE approvals SET fence = 7 WHERE job_id IS NOT NULL",
+    "a job that asked goes on with an answer only":
+        f"{HISTORY} SELECT job_id, 'awaiting_input', 'queued', fence FROM approvals WHERE job_id IS NOT NULL",
+    "a link was used for the answer of whom it was made for":
+        """INSERT INTO approval_links (token_hash, approval_id, email, expires_at, used_at)
+           SELECT 'x', approval_id, 'x@example.org', now(), now() FROM approvals WHERE job_id IS NOT NULL""",
+    "drafts are numbered without holes": "UPDATE drafts SET number = 3 WHERE number = 2",
+    "a draft is made once the one before was judged, and not by an attempt before that one's":
+        "UPDATE drafts SET fence = 2 WHERE number = 1",
+    "a result with a verdict was judged": "DELETE FROM drafts",
     "nothing that ended waits to be followed up":
         """INSERT INTO followups (subject_type, subject_id, at)
            VALUES ('job', gen_random_uuid(), now() - interval '1 minute')""",
@@ -134,13 +149,25 @@ def healthy(servers: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             ids = submit([wish(kind, chance) for kind in ("noop", "noop")])
             with db.quick():
                 for claim in claim_next("teeth", ("general",), lease_seconds=600, limit=2):
-                    lifecycle.complete(claim, {"ok": True})
+                    judged_twice(claim)
+                    lifecycle.complete_many([Success(claim, {"ok": True}, {}, "passed", 8.0)])
             ids += submit([wish("limited", chance), wish("limited", chance)])
             with db.quick():
                 claim_next("teeth", ("general",), lease_seconds=600, limit=2)
-            ids += submit([wish("noop", chance), wish("noop", chance)])
+            ids += submit([wish("noop", chance), wish("noop", chance), wish("noop", chance)])
+            with db.transaction():
+                acting.asks(claim_next("teeth", ("general",), lease_seconds=600)[0])
             runs_and_news()
         yield fleet, ids
+
+
+def judged_twice(claim: Claim) -> None:
+    """Two drafts of a job, of which the second passes."""
+    mine = {"fence": claim.fence, "lease_id": claim.lease_id}
+    for number, verdict, score in ((1, "revise", 3.0), (2, "passed", 8.0)):
+        assert drafts.keep(claim.job_id, number, content={"text": "…"}, **mine)
+        report = {"verdict": verdict, "score": score, "threshold": 7.0}
+        assert drafts.judged(claim.job_id, number, report=report, **mine)
 
 
 def runs_and_news() -> None:

@@ -1,4 +1,4 @@
-"""Contexts for attempts of real CLIs."""
+"""Contexts for attempts of real CLIs, and workers in this process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.actors.conftest import make_post
 from tests.doubles import RecordingContext
 from tests.slow.real_clis import AtTool
+
+__all__ = ["make_post"]
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +12,10 @@ import pytest
 from actors.runners.base import JSON, Work
 from actors.runners.cli import CliRunner
 from app.errors import Cancelled, Released
-from app.settings import ROOT
 from tests.actors.runners.boxes import alive, work_for
 from tests.doubles import RecordingContext
+from tests.slow.npm import CACHE, npm
 
-CACHE = Path(os.environ.get("CALLBOARD_TEST_CACHE") or ROOT / ".cache") / "clis"
 VERSIONS = {
     "claude": ("@anthropic-ai/claude-code", "2.1.197"),
     "codex": ("@openai/codex", "0.169.0"),
@@ -31,25 +26,9 @@ VERSIONS = {
 def installed(name: str) -> str:
     """The path of a CLI, installed into the cache if it is not there yet."""
     package, version = VERSIONS[name]
-    folder = CACHE / f"{name}-{version}"
+    folder = CACHE / "clis" / f"{name}-{version}"
     program = folder / "node_modules" / ".bin" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("wb") as lock:  # another pytest may be at it
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            npm = shutil.which("npm")
-            assert npm, "these tests need npm (and node 20 or newer)"
-            argv = [
-                npm,
-                "install",
-                "--prefix",
-                str(folder),
-                "--no-audit",
-                "--no-fund",
-                f"{package}@{version}",
-            ]
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr[-2000:]
+    npm(folder, "install", "--prefix", str(folder), f"{package}@{version}", makes=program)
     return str(program)
 
 
