@@ -379,9 +379,9 @@ class Gate(BaseModel):
             found = wrong.errors(include_url=False, include_input=False)
             faults = [_fault(raw, each) for each in found if not _follows(raw, each)]
             raise Invalid(f"{faults[0][0] or 'the gate'}: {faults[0][1]}", faults) from wrong
-        if twice := _twice(made):
-            at, said = twice
-            raise Invalid(f"/checks/{at}/name: {said}", [(f"/checks/{at}/name", said)])
+        for fault in (_twice(made), _escalates_in_vain(made)):
+            if fault:
+                raise Invalid(": ".join(fault), [fault])
         return made.model_copy(update={"name": name, "version": version})
 
     def document(self) -> dict[str, Any]:
@@ -402,11 +402,21 @@ class Gate(BaseModel):
         return {"name": self.name, "version": self.version, "title": self.title}
 
 
-def _twice(gate: Gate) -> tuple[int, str] | None:
+def _escalates_in_vain(gate: Gate) -> tuple[str, str] | None:
+    """What keeps others from ever being asked, though the gate names them or a time."""
+    if bool(gate.escalate_to) != (gate.escalate_minutes is not None):
+        missing = "escalate_minutes" if gate.escalate_to else "escalate_to"
+        return f"/{missing}", "is needed where the other of escalate_minutes and escalate_to is given"
+    if gate.escalate_minutes and gate.deadline_minutes and gate.escalate_minutes >= gate.deadline_minutes:
+        return "/escalate_minutes", "must be less than deadline_minutes: nobody would be asked before the end"
+    return None
+
+
+def _twice(gate: Gate) -> tuple[str, str] | None:
     seen: set[str] = set()
     for at, spec in enumerate(gate.checks):
         if spec.name in seen:
-            return at, f"two checks are called {spec.name}: give one of them another name"
+            return f"/checks/{at}/name", f"two checks are called {spec.name}: give one of them another name"
         seen.add(spec.name)
     return None
 

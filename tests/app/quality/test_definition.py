@@ -129,6 +129,18 @@ def test_a_document_is_read_to_an_equal_gate() -> None:
             "/checks/0/headers/X",
             "pattern",
         ),
+        ({"checks": [{"check": "length"}], "escalate_minutes": 5}, "/escalate_to", "needed"),
+        ({"checks": [{"check": "length"}], "escalate_to": ["admin"]}, "/escalate_minutes", "needed"),
+        (
+            {
+                "checks": [{"check": "length"}],
+                "escalate_to": ["admin"],
+                "escalate_minutes": 60,
+                "deadline_minutes": 60,
+            },
+            "/escalate_minutes",
+            "less than deadline_minutes",
+        ),
     ],
 )
 def test_every_mistake_is_told_with_its_place(raw: Any, pointer: str, said: str) -> None:
