@@ -12,6 +12,7 @@ from app.api import (
     agent_import,
     agent_versions,
     agents,
+    analytics,
     api_keys,
     approval_policies,
     approvals,
@@ -49,7 +50,7 @@ from app.api import (
 )
 
 VIEWS = (
-    agent_import, agent_versions, agents, api_keys, approval_policies, approvals, artifacts, auth_endpoints, budgets, content, deliveries, dlq, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
+    agent_import, agent_versions, agents, analytics, api_keys, approval_policies, approvals, artifacts, auth_endpoints, budgets, content, deliveries, dlq, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
     notifications, notify_rules, openapi,
     prices, providers, quality_gates, queues, schedules, users, webhook_endpoints, workers, workflow_templates, workflows,
 )  # fmt: skip
@@ -72,6 +73,8 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/jobs/<job_id>/drafts/<number>",   "GET",              ("/api/v1/tasks/<job_id>/drafts/<number>",)),
     ("/api/v1/jobs/<job_id>/drafts/<before>/diff/<after>", "GET",   ("/api/v1/tasks/<job_id>/drafts/<before>/diff/<after>",)),
     ("/api/v1/quality/analytics",               "GET",              ()),
+    # analytics.py
+    ("/api/v1/analytics",                       "GET",              ()),
     # job_status.py
     ("/api/v1/jobs/<job_id>/status",            "GET",              ("/api/v1/tasks/<job_id>/status",
                                                                      "/api/ai/jobs/<job_id>/status")),

@@ -47,6 +47,7 @@ ENTRIES = (
 # Pages whose address begins otherwise than that of the entry they belong to.
 ALSO = {
     "": "now",
+    "analytics": "now",
     "workflow-templates": "workflows",
     "gates": "quality",
     "gate-editor": "quality",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable
 from datetime import datetime
-from threading import Lock
-from typing import Any
 
 from app.db import Row, db
+from app.kept import Kept
 
 MOST_JOBS = 5_000
 """Figures are of the newest so many jobs whose first draft falls into the time,"""
@@ -19,33 +16,7 @@ LEAST_OF_A_TOPIC = 2
 KEPT_SECONDS = 10.0
 MOST_KEPT = 200
 
-
-class _Kept:
-    """Answers that all callers of a process share for some seconds."""
-
-    def __init__(self, seconds: float, most: int) -> None:
-        self._seconds, self._most = seconds, most
-        self._answers: dict[Hashable, tuple[float, Any]] = {}
-        self._lock = Lock()
-
-    def answer(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            made_at, answer = self._answers.get(key, (float("-inf"), None))
-        if time.monotonic() - made_at <= self._seconds:
-            return answer
-        answer = make()
-        with self._lock:
-            if len(self._answers) >= self._most:
-                self._answers.clear()
-            self._answers[key] = (time.monotonic(), answer)
-        return answer
-
-    def forget(self) -> None:
-        with self._lock:
-            self._answers.clear()
-
-
-_kept = _Kept(KEPT_SECONDS, MOST_KEPT)
+_kept = Kept(KEPT_SECONDS, MOST_KEPT)
 forget = _kept.forget
 
 

@@ -18,6 +18,7 @@ from tests.waiting import until
 # "{done}", "{failed}" and "{letter}" stand for the ids of jobs in that state; others for what they are called.
 PAGES = (
     "/",
+    "/analytics",
     "/jobs",
     "/jobs?state=failed&q=test&since=24h",
     "/jobs?q=nothing+is+called+this",

@@ -40,6 +40,7 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "list_drafts": ("/api/v1/jobs/{drafted}/drafts", None, "401 403 404 200 200"),
     "get_draft": ("/api/v1/jobs/{drafted}/drafts/1", None, "401 403 404 200 200"),
     "compare_drafts": ("/api/v1/jobs/{drafted}/drafts/1/diff/1", None, "401 403 404 200 200"),
+    "get_analytics": ("/api/v1/analytics", None, "401 200 200 200 200"),
     "get_quality_analytics": ("/api/v1/quality/analytics", None, "401 200 200 200 200"),
     "list_artifacts": ("/api/v1/jobs/{queued}/artifacts", None, "401 403 404 200 200"),
     "download_artifact": ("/api/v1/artifacts/{artifact}", None, "401 403 404 200 200"),
