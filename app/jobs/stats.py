@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 from app.db import Row, db
 from app.jobs.states import PRIORITIES, Priority
-
-
-class _Kept:
-    """An answer that all callers of a process share for some seconds (PRIO-08: ten)."""
-
-    def __init__(self, seconds: float, make: Callable[[], Any]) -> None:
-        self.seconds, self.make, self.at, self.value = seconds, make, float("-inf"), None
-
-    def get(self) -> Any:
-        if time.monotonic() - self.at > self.seconds:
-            self.value, self.at = self.make(), time.monotonic()
-        return self.value
-
-    def forget(self) -> None:
-        self.at = float("-inf")
+from app.kept import Kept
 
 
 def _by_priority() -> dict[str, Row]:
@@ -55,7 +37,7 @@ def _line(depth: Row, recent: Row) -> Row:
     }
 
 
-_queues = _Kept(10, _by_priority)
+_queues = Kept(seconds=10, most=1)  # PRIO-08
 
 
 def queues(*, fresh: bool = False) -> dict[str, Row]:
@@ -65,7 +47,8 @@ def queues(*, fresh: bool = False) -> dict[str, Row]:
     """
     if fresh:
         _queues.forget()
-    return _queues.get()  # type: ignore[no-any-return]
+    figures: dict[str, Row] = _queues.answer("by priority", _by_priority)
+    return figures
 
 
 def by_pool() -> list[Row]:

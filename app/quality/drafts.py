@@ -71,11 +71,6 @@ def judged(job_id: str, number: int, *, fence: int, lease_id: str, report: dict[
     return written is not None
 
 
-def of_job(job_id: str) -> list[Row]:
-    """All drafts of a job, oldest first, each with its content: up to a megabyte each."""
-    return db.rows(f"SELECT {LIGHT}, content FROM drafts WHERE job_id = %(job)s ORDER BY number", job=job_id)
-
-
 def outline(job_id: str) -> list[Row]:
     """All drafts of a job, oldest first, without what is in them; what is not judged has None from `score` on."""
     return db.rows(f"SELECT {LIGHT} FROM drafts WHERE job_id = %(job)s ORDER BY number", job=job_id)

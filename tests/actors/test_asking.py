@@ -10,15 +10,13 @@ import pytest
 from actors.execute import AttemptFailed, run_next
 from actors.post import Post
 from actors.runners.base import Context, Work
-from app.accounts.permissions import Principal
-from app.approvals import asking, queries
+from app.approvals import asking
 from app.db import db
 from app.errors import PermanentError, TemporaryError
 from app.jobs import lifecycle, timeline
-from app.workflows import asking as doors
 from tests import acting
+from tests.actors.questioning import answered, job, questions, submitted
 
-ADMIN = Principal(user_id="u-admin", email="ada@example.com", role="admin")
 ISOLATIONS = ("process", "thread")
 
 
@@ -29,33 +27,6 @@ def asker(isolation: str, agent_id: str = "test-asker", call: str = "asker", **o
             **ours,
         )  # fmt: skip
     return agent_id
-
-
-def submitted(agent_id: str, **parameters: Any) -> str:
-    with db.quick():
-        return acting.submitted(agent_id, parameters=parameters)
-
-
-def job(job_id: str) -> dict[str, Any]:
-    with db.quick():
-        return acting.job(job_id)
-
-
-def questions(job_id: str, status: str | None = None) -> list[dict[str, Any]]:
-    with db.quick():
-        return db.rows(
-            f"""SELECT {queries.COLUMNS} FROM approvals WHERE job_id = %(id)s
-                AND (%(status)s::text IS NULL OR status = %(status)s) ORDER BY approvals.approval_id""",
-            id=job_id,
-            status=status,
-        )
-
-
-def answered(job_id: str, decision: str = "approve", **more: Any) -> None:
-    """A person answers the question that is open."""
-    (question,) = questions(job_id, "open")
-    with db.transaction():
-        doors.answer(question["approval_id"], decision=decision, by=ADMIN, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

@@ -12,19 +12,18 @@ from actors.execute import AttemptFailed, run_next
 from actors.middleware.dead_letter import bury
 from actors.post import Post
 from actors.runners.base import Context, Work
-from app.accounts.permissions import Principal
 from app.approvals import policies, queries
 from app.db import Database, db
 from app.errors import NotPermitted, PermanentError, TemporaryError
 from app.jobs import intake, lifecycle
 from app.workflows import asking as doors
 from tests import acting
+from tests.actors.questioning import answered, job, questions
 from tests.actors.runners.playing_cli import ALL, HANG, UNTIL_THE_TOOL, Stage
 from tests.actors.test_llm_attempt import provide
 from tests.model_server import Say, UseTool
 from tests.openai_server import chat_model
 
-ADMIN = Principal(user_id="u-admin", email="ada@example.com", role="admin")
 THREAD = {"isolation": "thread"}
 PROCESS = {"isolation": "process", "limit_address_space": False}
 
@@ -43,27 +42,6 @@ def agent(call: str, how: dict[str, Any], **ours: Any) -> str:
 def submitted(agent_id: str = "test-ruled", **parameters: Any) -> str:
     with db.quick():
         return acting.submitted(agent_id, parameters=parameters)
-
-
-def job(job_id: str) -> dict[str, Any]:
-    with db.quick():
-        return acting.job(job_id)
-
-
-def questions(job_id: str, status: str | None = None) -> list[dict[str, Any]]:
-    with db.quick():
-        return db.rows(
-            f"""SELECT {queries.COLUMNS} FROM approvals WHERE job_id = %(id)s
-                AND (%(status)s::text IS NULL OR status = %(status)s) ORDER BY approvals.approval_id""",
-            id=job_id,
-            status=status,
-        )
-
-
-def answered(job_id: str, decision: str = "approve", **more: Any) -> None:
-    (question,) = questions(job_id, "open")
-    with db.transaction():
-        doors.answer(question["approval_id"], decision=decision, by=ADMIN, **more)  # type: ignore[arg-type]
 
 
 def failing(post: Post) -> AttemptFailed:

@@ -74,7 +74,8 @@ def job(job_id: str) -> Row:
 
 def kept(job_id: str) -> list[Row]:
     with db.quick():
-        return drafts.of_job(job_id)
+        found = [drafts.one(job_id, row["number"]) for row in drafts.outline(job_id)]
+        return [draft for draft in found if draft]
 
 
 def question(job_id: str) -> Row:

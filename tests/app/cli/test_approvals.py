@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from sqlalchemy import Engine
 
-from app.accounts import users
-from app.cli import cli
 from app.db import db
 from app.settings import Settings
 from tests import acting
+from tests.app.cli.calling import ADMIN, Run, caller, told
 
-Run = Callable[..., Result]
-ADMIN = "admin@example.org"
 EDITABLE: dict[str, Any] = {
     "options": ("approve", "edit", "reject", "ask_back"),
     "editable": {"text": "A draft."},
@@ -28,17 +23,14 @@ EDITABLE: dict[str, Any] = {
 @pytest.fixture
 def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin, one user and one viewer."""
-    monkeypatch.setenv("DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CALLBOARD_ADMIN_EMAIL", ADMIN)
-    with db.transaction():
-        for email, role in ((ADMIN, "admin"), ("bob@example.org", "user"), ("eve@example.org", "viewer")):
-            users.create(email, None, role=role)
-
-    def call(*words: object, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(cli, ["approvals", *map(str, words)], input=stdin)
-
-    return call
+    return caller(
+        "approvals",
+        settings,
+        tmp_path / "home",
+        monkeypatch,
+        user="bob@example.org",
+        viewer="eve@example.org",
+    )
 
 
 def asked(**wanted: Any) -> tuple[str, str]:
@@ -49,12 +41,6 @@ def asked(**wanted: Any) -> tuple[str, str]:
 def status(job_id: str) -> str:
     with db.quick():
         return acting.status(job_id)
-
-
-def told(run: Run, *words: object, stdin: str | None = None) -> Any:
-    done = run(*words, "--json", stdin=stdin)
-    assert done.exit_code == 0, done.output
-    return json.loads(done.output)
 
 
 def refused(done: Result, code: int, words: str) -> None:

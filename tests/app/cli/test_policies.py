@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
-from app.accounts import users
-from app.cli import cli
 from app.db import db
 from app.settings import Settings
-
-Run = Callable[..., Result]
-ADMIN = "admin@example.org"
+from tests.app.cli.calling import Run, caller, told
 
 
 @pytest.fixture
 def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with the agents of tests and one admin."""
-    monkeypatch.setenv("DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CALLBOARD_ADMIN_EMAIL", ADMIN)
-    with db.transaction():
-        users.create(ADMIN, None, role="admin")
-
-    def call(*words: object) -> Result:
-        return CliRunner().invoke(cli, ["policies", *map(str, words)])
-
-    return call
-
-
-def told(run: Run, *words: object) -> Any:
-    done = run(*words, "--json")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.output)
+    return caller("policies", settings, tmp_path / "home", monkeypatch)
 
 
 def test_one_is_made_listed_shown_changed_and_deleted(run: Run) -> None:

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from sqlalchemy import Engine
 
-from app.accounts import users
 from app.cli import cli
 from app.db import db
 from app.settings import Settings
-
-Run = Callable[..., Result]
-ADMIN = "admin@example.org"
+from tests.app.cli.calling import Run, caller, told
 
 
 @pytest.fixture
 def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with the agents of tests and one admin."""
-    monkeypatch.setenv("DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CALLBOARD_ADMIN_EMAIL", ADMIN)
-    with db.transaction():
-        users.create(ADMIN, None, role="admin")
-
-    def call(*words: object) -> Result:
-        return CliRunner().invoke(cli, ["schedules", *map(str, words)])
-
-    return call
-
-
-def _told(run: Run, *words: object) -> Any:
-    done = run(*words, "--json")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.output)
+    return caller("schedules", settings, tmp_path / "home", monkeypatch)
 
 
 def _nightly(run: Run, *words: object) -> str:
     return str(
-        _told(run, "add", "test-echo", "--cron", "0 2 * * *", "--param", "text=hi", *words)["schedule_id"]
+        told(run, "add", "test-echo", "--cron", "0 2 * * *", "--param", "text=hi", *words)["schedule_id"]
     )
 
 
@@ -68,7 +48,7 @@ def test_one_is_made_listed_and_shown(run: Run) -> None:
 def test_everything_can_be_said(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text("text: from the file\n")
-    made = _told(
+    made = told(
         run, "add", "test-echo", "--cron", "@daily", "--params", file, "--name", "Nightly", "--misfire", "all",
         "--grace", 5, "--overlap", "queue", "--jitter", 30, "--priority", "low", "--disabled",
     )  # fmt: skip
@@ -81,27 +61,27 @@ def test_everything_can_be_said(run: Run, tmp_path: Path) -> None:
 
 
 def test_once_in_the_time_of_a_place(run: Run) -> None:
-    made = _told(run, "add", "test-noop", "--at", "2036-12-01T09:00", "--timezone", "America/New_York")
+    made = told(run, "add", "test-noop", "--at", "2036-12-01T09:00", "--timezone", "America/New_York")
     assert (made["schedule_type"], made["execute_at"]) == ("one_time", "2036-12-01T14:00:00.000Z")
-    other = _told(run, "add", "test-noop", "--at", "2036-12-01T09:00:00+05:30")
+    other = told(run, "add", "test-noop", "--at", "2036-12-01T09:00:00+05:30")
     assert other["execute_at"] == "2036-12-01T03:30:00.000Z"
 
 
 def test_a_workflow_in_a_file(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "flow.yaml"
     file.write_text("name: Two\nsteps:\n  - {id: one, agent_id: test-echo, parameters: {text: x}}\n")
-    made = _told(run, "add", "--workflow", file, "--cron", "0 2 * * *")
+    made = told(run, "add", "--workflow", file, "--cron", "0 2 * * *")
     assert (made["name"], made["agent_id"]) == ("Two", None)
-    ran = _told(run, "run", made["schedule_id"])
+    ran = told(run, "run", made["schedule_id"])
     assert (ran["outcome"], ran["workflow_id"] is not None) == ("fired", True)
 
 
 def test_it_is_paused_resumed_run_and_removed(run: Run) -> None:
     schedule_id = _nightly(run)
     assert run("pause", schedule_id).output == f"{schedule_id}  disabled\n"
-    ran = _told(run, "run", schedule_id)
+    ran = told(run, "run", schedule_id)
     assert run("resume", schedule_id).output == f"{schedule_id}  scheduled\n"
-    shown = _told(run, "show", schedule_id)
+    shown = told(run, "show", schedule_id)
     assert [fire["job_id"] for fire in shown["fires"]] == [ran["job_id"]]
     assert f"fired   {shown['fires'][0]['slot_at'][:10]}" in run("show", schedule_id).output
     assert run("delete", schedule_id).output == f"{schedule_id}  removed\n"
@@ -110,8 +90,8 @@ def test_it_is_paused_resumed_run_and_removed(run: Run) -> None:
         assert db.rows("SELECT job_id::text, status FROM jobs") == [
             {"job_id": ran["job_id"], "status": "queued"}
         ]
-        told = db.rows("SELECT action FROM audit_log WHERE action LIKE 'schedule.%%' ORDER BY id")
-    assert [row["action"].partition(".")[2] for row in told] == [
+        noted = db.rows("SELECT action FROM audit_log WHERE action LIKE 'schedule.%%' ORDER BY id")
+    assert [row["action"].partition(".")[2] for row in noted] == [
         "created",
         "paused",
         "run",
@@ -129,9 +109,9 @@ def test_a_run_that_may_not_overlap_is_told_by_the_exit_code(run: Run) -> None:
 
 def test_filters(run: Run) -> None:
     on, off = _nightly(run), _nightly(run, "--disabled")
-    assert [each["schedule_id"] for each in _told(run, "list", "--status", "disabled")] == [off]
-    assert [each["schedule_id"] for each in _told(run, "list", "--status", "scheduled")] == [on]
-    assert _told(run, "list", "--agent", "test-noop") == []
+    assert [each["schedule_id"] for each in told(run, "list", "--status", "disabled")] == [off]
+    assert [each["schedule_id"] for each in told(run, "list", "--status", "scheduled")] == [on]
+    assert told(run, "list", "--agent", "test-noop") == []
 
 
 def test_a_preview_needs_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +123,8 @@ def test_a_preview_needs_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = done.output.splitlines()
     assert (lines[0], len(lines)) == ("At 09:00 on Sunday (Asia/Kolkata)", 4)
     assert all("T09:00:00+05:30" in line and "T03:30:00.000Z" in line for line in lines[1:])
-    told = json.loads(CliRunner().invoke(cli, ["schedules", "preview", "@daily", "--json"]).output)
-    assert (told["cron_expression"], len(told["next"])) == ("0 0 * * *", 5)
+    preview = json.loads(CliRunner().invoke(cli, ["schedules", "preview", "@daily", "--json"]).output)
+    assert (preview["cron_expression"], len(preview["next"])) == ("0 0 * * *", 5)
 
 
 @pytest.mark.parametrize(

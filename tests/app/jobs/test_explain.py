@@ -228,7 +228,7 @@ class TestFigures:
 
     def test_figures_are_kept_for_ten_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = [1000.0]
-        monkeypatch.setattr("app.jobs.stats.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("app.kept.time.monotonic", lambda: now[0])
         assert stats.queues(fresh=True)["normal"]["depth"] == 0
         acting.submitted()
         now[0] += 9.9
