@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from actors import followups
-from actors.attempt import Attempt
+from actors.attempt import FIRST_PAUSE, LONGEST_PAUSE, Attempt
 from actors.clearance import Clearance
 from actors.desk import Desk
 from actors.gatekeeper import gate_of, is_gated, result_of
@@ -48,8 +48,6 @@ log = logs.get("execute")
 
 Found = TypeVar("Found")
 
-# Pauses between tries to settle while Postgres is away.
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 LARGEST_RESULT = 1_000_000
 # Of a result that was stopped and is larger: characters of a text, and bytes of any part, that are kept.
 LONGEST_TEXT, LONGEST_PART = 50_000, 300_000

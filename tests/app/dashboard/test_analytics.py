@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from app import clock
 from app.jobs import figures
 from tests.app.dashboard.aside import Aside, agent
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 from tests.app.jobs import ended as _history
 from tests.app.jobs.ended import NOW
 
@@ -29,15 +28,10 @@ def _noon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: NOW)
 
 
-def _text(found: Any) -> str:
-    assert found is not None
-    return " ".join(found.get_text(" ").split())
-
-
 def test_an_empty_page_says_so(user: Visitor) -> None:
     main = user.soup("/analytics").select_one("main")
 
-    assert "No job ended in this time" in _text(main)
+    assert "No job ended in this time" in words(main)
     assert {a["href"] for a in main.select(".head a, .empty a")} == {  # type: ignore[union-attr]
         "/quality", "/workflows/analytics", "/jobs",
     }  # fmt: skip
@@ -52,32 +46,32 @@ def test_figures_of_the_time(admin: Visitor) -> None:
 
     soup = admin.soup("/analytics?window=24h")
 
-    assert [_text(soup.select_one(f"#{name}")) for name in ("jobs", "success", "failure", "duration", "wait")] == [
+    assert [words(soup.select_one(f"#{name}")) for name in ("jobs", "success", "failure", "duration", "wait")] == [
         "5", "75 %", "25 %", "1 m 30 s", "3.0 s",
     ]  # fmt: skip
-    rows = [_text(row) for row in soup.select("#s-a-hours tbody tr")]
+    rows = [words(row) for row in soup.select("#s-a-hours tbody tr")]
     assert rows == ["11:00 to 12:00 3, 60 % 2.0 s", "07:00 to 08:00 2, 40 % 6.0 s"]
-    assert [_text(row) for row in soup.select("#s-a-agents tbody tr")] == [
+    assert [words(row) for row in soup.select("#s-a-agents tbody tr")] == [
         "writer 3 100 % 1 m 30 s 1 m 30 s 2.0 s",
         "tester 2 0 %, 1 failed – – 6.0 s",
     ]
     titles = [title.text for title in soup.select("#s-a-speed title")]
     assert len(titles) == 24
     assert "10 Mar, 11:30 to 10 Mar, 12:30 UTC: 3 completed, 0 failed, 3.0 an hour" in titles
-    assert "11:00 to 12:00 UTC: 3 completed, 0 failed, mean wait 2.0 s" in _text(
+    assert "11:00 to 12:00 UTC: 3 completed, 0 failed, mean wait 2.0 s" in words(
         soup.select_one("#s-a-hours")
     )
-    assert _text(soup.select_one("#fastest")) == (
+    assert words(soup.select_one("#fastest")) == (
         "A column is an hour. Most was done from 10 Mar, 11:30 to 10 Mar, 12:30 UTC: 3.0 jobs an hour."
     )
-    assert "24 h ago" in _text(soup.select_one("#s-a-speed .axis"))
+    assert "24 h ago" in words(soup.select_one("#s-a-speed .axis"))
 
 
 def test_little_speed_is_not_shown_as_none(viewer: Visitor) -> None:
     for _ in range(6):
         history.ended()
 
-    assert _text(viewer.soup("/analytics?window=7d").select_one("#speed")) == "0.036"
+    assert words(viewer.soup("/analytics?window=7d").select_one("#speed")) == "0.036"
 
 
 def test_cancelled_jobs_alone_have_no_rates(viewer: Visitor) -> None:
@@ -85,10 +79,10 @@ def test_cancelled_jobs_alone_have_no_rates(viewer: Visitor) -> None:
 
     soup = viewer.soup("/analytics")
 
-    assert [_text(soup.select_one(f"#{name}")) for name in ("jobs", "success", "duration", "speed")] == [
+    assert [words(soup.select_one(f"#{name}")) for name in ("jobs", "success", "duration", "speed")] == [
         "1", "–", "–", "0.0",
     ]  # fmt: skip
-    assert _text(soup.select_one("#fastest")) == "A column is six hours."
+    assert words(soup.select_one("#fastest")) == "A column is six hours."
 
 
 def test_one_agents_figures(admin: Visitor) -> None:
@@ -98,7 +92,7 @@ def test_one_agents_figures(admin: Visitor) -> None:
 
     soup = admin.soup("/analytics?agent=writer&window=30d")
 
-    assert _text(soup.select_one("#jobs")) == "1"
+    assert words(soup.select_one("#jobs")) == "1"
     assert soup.select_one("#agent option[selected]")["value"] == "writer"  # type: ignore[index]
     assert soup.select_one("#r-analytics")["hx-get"] == "/ui/analytics?window=30d&agent=writer"  # type: ignore[index]
     assert soup.select_one('nav a[aria-current="true"]').text == "30 days"  # type: ignore[union-attr]
@@ -108,8 +102,8 @@ def test_users_see_their_own_and_viewers_all(user: Visitor, viewer: Visitor) -> 
     history.ended()
     history.ended(owner=user.user_id)
 
-    assert _text(user.soup("/analytics").select_one("#jobs")) == "1"
-    assert _text(viewer.soup("/analytics").select_one("#jobs")) == "2"
+    assert words(user.soup("/analytics").select_one("#jobs")) == "1"
+    assert words(viewer.soup("/analytics").select_one("#jobs")) == "2"
 
 
 def test_strangers_sign_in_first(stranger: Visitor) -> None:

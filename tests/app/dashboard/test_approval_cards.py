@@ -5,20 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 
 from app import clock
 from app.approvals import queries as _queries
 from tests.app.dashboard.aside import Aside, acting, db, job, lifecycle, status
 from tests.app.dashboard.questions import DRAFT, GATE, REPORT, asked_by, job_asking, policy_asking
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 queries = Aside(_queries)
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def soup(text: str) -> BeautifulSoup:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 
 from app import clock
 from app.approvals import queries as _queries
@@ -14,7 +14,7 @@ from app.dashboard import approvals
 from app.db import db as real
 from app.workflows import queries as _runs
 from tests.app.dashboard.aside import Aside, acting, db
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 from tests.app.workflows import playing
 
 queries, runs = Aside(_queries), Aside(_runs)
@@ -52,11 +52,6 @@ def step_of(approval_id: str, step_id: str = "send") -> str:
         s["status"] for s in runs.steps(queries.get(approval_id)["workflow_id"]) if s["step_id"] == step_id
     ]
     return str(status)
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def in_menu(who: Visitor) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 from flask import Flask
 
 from app.agents import registry as _registry
 from app.agents.definition import parse
 from app.dashboard.blog_post import AGENT
 from tests.app.dashboard.aside import Aside, db, job
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 registry = Aside(_registry)
 FILE = Path(_registry.__file__).parent / "catalog" / f"{AGENT}.md"
@@ -26,11 +26,6 @@ def pipeline() -> None:
     registry.install(parse(AGENT, FILE.read_text()), "here")
     db.run("UPDATE agents SET health_status = 'ready', health_at = now() WHERE agent_id = %(id)s", id=AGENT)
     registry.forget()
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def provider(provider_id: str, **more: Any) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
 
 from app.dashboard import deliveries as pages
 from app.db import db as real
 from app.notify import deliveries as _deliveries
 from app.notify import outbox
 from tests.app.dashboard.aside import Aside, db, submitted
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 deliveries = Aside(_deliveries)
 HOOK = "https://hooks.example.org/in"
@@ -40,11 +39,6 @@ def tried(delivery_id: str, number: int, **came: Any) -> None:
            VALUES (%(id)s, %(number)s, 120, %(status_code)s, %(error)s, %(response)s)""",
         id=delivery_id, number=number, **{"status_code": None, "error": None, "response": None} | came,
     )  # fmt: skip
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def test_the_log_tells_what_is_on_its_way_and_what_became_of_it(user: Visitor) -> None:

@@ -13,7 +13,7 @@ from app.quality import gates as _gates
 from app.quality.definition import KINDS
 from app.workflows import source
 from tests.app.dashboard.aside import Aside, agent, db
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 gates = Aside(_gates)
 GATE = {
@@ -41,11 +41,6 @@ def _no_gates(clean: None) -> Iterator[None]:
     db.run("DELETE FROM quality_gates")
 
 
-def _text(found: Any) -> str:
-    assert found is not None
-    return " ".join(found.get_text(" ").split())
-
-
 def _soup(answer: Any) -> BeautifulSoup:
     return BeautifulSoup(answer.text, "html.parser")
 
@@ -55,16 +50,16 @@ def _saved(by: str | None = None, **change: Any) -> None:
 
 
 def test_there_are_none_yet(user: Visitor, admin: Visitor) -> None:
-    assert "No gates here" in _text(user.soup("/gates").select_one("main"))
-    assert "Try a gate" in _text(user.soup("/gates").select_one('main a[href="/gate-editor"]'))
-    assert "New gate" in _text(admin.soup("/gates").select_one('main a[href="/gate-editor"]'))
+    assert "No gates here" in words(user.soup("/gates").select_one("main"))
+    assert "Try a gate" in words(user.soup("/gates").select_one('main a[href="/gate-editor"]'))
+    assert "New gate" in words(admin.soup("/gates").select_one('main a[href="/gate-editor"]'))
 
 
 def test_the_list_names_who_uses_a_gate(viewer: Visitor) -> None:
     _saved()
     agent("gated-writer", gate="house")
 
-    row = _text(viewer.soup("/gates").select_one("#g-house"))
+    row = words(viewer.soup("/gates").select_one("#g-house"))
 
     assert row.startswith("House <style> house 2 6.5")
     assert "gated-writer" in row
@@ -77,15 +72,15 @@ def test_one_gate_with_its_checks_and_source(viewer: Visitor) -> None:
 
     soup = viewer.soup("/gates/house")
 
-    rows = [_text(row) for row in soup.select(".checks tbody tr")]
+    rows = [words(row) for row in soup.select(".checks tbody tr")]
     assert rows[0].startswith("length Must pass 1 no issue The number of words")
     assert "min_words 50" in rows[0]
     assert rows[1].startswith("regex advisory")
     assert "must_not TODO" in rows[1]
-    assert "6.5 of 10" in _text(soup.select_one(".kv"))
+    assert "6.5 of 10" in words(soup.select_one(".kv"))
     assert soup.select_one('a[href="/agents/gated-writer"]') is not None
     assert source.parse(soup.select_one("#yaml").text)[0] == GATE  # type: ignore[union-attr]
-    assert "Source" in _text(soup.select_one(".actions"))
+    assert "Source" in words(soup.select_one(".actions"))
 
 
 def test_all_that_is_shipped_can_be_read_and_edited(admin: Visitor) -> None:
@@ -127,7 +122,7 @@ def test_archived_is_not_listed_and_comes_back(admin: Visitor) -> None:
 
     admin.post("/gates/house/archive")
     assert "No gates here" in admin.get("/gates").text
-    assert "Archived" in _text(admin.soup("/gates/house").select_one(".head"))
+    assert "Archived" in words(admin.soup("/gates/house").select_one(".head"))
 
     admin.post("/gates/house/bring-back")
     assert "house" in admin.get("/gates").text
@@ -140,7 +135,7 @@ def test_a_gate_is_changed_by_admins_alone_because_its_checks_run_programs(
 
     assert [who.post("/gates/house/archive").status_code for who in (viewer, user)] == [403, 403]
     assert user.post("/gates/house/versions/1/restore").status_code == 403
-    assert "Source" in _text(user.soup("/gates/house").select_one(".actions"))
+    assert "Source" in words(user.soup("/gates/house").select_one(".actions"))
     assert user.soup("/gate-editor").select("[value=save], #name") == []
     for name in ("house", "another"):
         kept = {"text": as_yaml(GATE | {"threshold": 2}), "name": name, "verb": "save"}
@@ -190,7 +185,7 @@ def test_mistakes_stand_at_their_line_and_nothing_typed_is_lost(
     soup = _soup(answer)
 
     assert answer.status_code == 422
-    assert line in _text(soup.select_one("#problems a[data-line]"))
+    assert line in words(soup.select_one("#problems a[data-line]"))
     assert [code.text for code in soup.select("#problems code")][:1] == ([pointer] if pointer else [])
     assert soup.select_one("#text").text.strip() == text.strip()  # type: ignore[union-attr]
     assert soup.select_one("#sample").text.strip() == "Kept <text>"  # type: ignore[union-attr]
@@ -204,17 +199,17 @@ def test_it_is_tried_on_a_text(user: Visitor) -> None:
     passed = _soup(user.post("/gate-editor", form))
     failed = _soup(user.post("/gate-editor", form | {"sample": "Short. TODO"}))
 
-    assert "Passed" in _text(passed.select_one("#said header"))
-    assert "Blocks" in _text(failed.select_one("#said .checks tbody tr"))
-    assert "✗" in _text(failed.select_one("#said .feedback"))
+    assert "Passed" in words(passed.select_one("#said header"))
+    assert "Blocks" in words(failed.select_one("#said .checks tbody tr"))
+    assert "✗" in words(failed.select_one("#said .feedback"))
     assert db.value("SELECT count(*) FROM quality_gates") == 0
 
 
 def test_the_wishes_of_a_job_count(user: Visitor) -> None:
     form = {"text": "checks:\n  - check: length\n", "sample": GOOD, "verb": "try"}
 
-    alone = _text(_soup(user.post("/gate-editor", form | {"target_length": "67"})).select_one("#said"))
-    other = _text(_soup(user.post("/gate-editor", form | {"target_length": "2000"})).select_one("#said"))
+    alone = words(_soup(user.post("/gate-editor", form | {"target_length": "67"})).select_one("#said"))
+    other = words(_soup(user.post("/gate-editor", form | {"target_length": "2000"})).select_one("#said"))
 
     assert "✓" in alone
     assert "✗" in other
@@ -234,7 +229,7 @@ def test_a_whole_result_may_be_pasted(user: Visitor, of: str | None, sample: str
 
     said = _soup(user.post("/gate-editor", {"text": as_yaml(gate), "sample": sample, "verb": "try"}))
 
-    assert "Failed 0.0" in _text(said.select_one("#said .checks tbody tr"))
+    assert "Failed 0.0" in words(said.select_one("#said .checks tbody tr"))
 
 
 def test_what_needs_a_worker_does_not_run_here(user: Visitor, tmp_path: Any) -> None:
@@ -249,19 +244,19 @@ def test_what_needs_a_worker_does_not_run_here(user: Visitor, tmp_path: Any) -> 
 
     said = _soup(user.post("/gate-editor", {"text": as_yaml(gate), "sample": GOOD, "verb": "try"}))
 
-    rows = [_text(row) for row in said.select("#said .checks tbody tr")]
+    rows = [words(row) for row in said.select("#said .checks tbody tr")]
     assert [row.split()[0] for row in rows if "Did not run" in row] == ["command", "http", "judge"]
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("sample", "words"), [("", "Paste a text"), (" \n", "Paste a text"), ("x" * 50_001, "At most 50,000")]
+    ("sample", "told"), [("", "Paste a text"), (" \n", "Paste a text"), ("x" * 50_001, "At most 50,000")]
 )
-def test_a_text_that_cannot_be_tried(user: Visitor, sample: str, words: str) -> None:
+def test_a_text_that_cannot_be_tried(user: Visitor, sample: str, told: str) -> None:
     answer = user.post("/gate-editor", {"text": as_yaml(GATE), "sample": sample, "verb": "try"})
 
     assert answer.status_code == 422
-    assert words in _text(_soup(answer).select_one("#sample-wrong"))
+    assert told in words(_soup(answer).select_one("#sample-wrong"))
 
 
 @pytest.mark.parametrize("name", ["", "Not a name", "x" * 101])
@@ -273,7 +268,7 @@ def test_a_name_that_cannot_be(admin: Visitor, name: str) -> None:
 
 
 def test_every_kind_of_check_is_explained(user: Visitor) -> None:
-    told = _text(user.soup("/gate-editor").select_one("#kinds"))
+    told = words(user.soup("/gate-editor").select_one("#kinds"))
 
     assert all(f"{kind}" in told for kind in KINDS)
     assert "min_words, max_words, target, tolerance" in told

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
 
 from app.quality import analytics
 from tests.app.dashboard.aside import Aside, agent, claimed, db, job, lifecycle, submitted
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 from tests.app.quality import drafted as _drafted
 
 drafted = Aside(_drafted)
@@ -22,11 +21,6 @@ def _fresh(clean: None) -> Iterator[None]:
     analytics.forget()
     yield
     analytics.forget()
-
-
-def _text(found: Any) -> str:
-    assert found is not None
-    return " ".join(found.get_text(" ").split())
 
 
 def test_the_scores_the_checks_and_the_drafts_stand_on_the_jobs_page(admin: Visitor) -> None:
@@ -43,13 +37,13 @@ def test_the_scores_the_checks_and_the_drafts_stand_on_the_jobs_page(admin: Visi
     )
     assert len(chart.select("g.low circle")) == 1
     assert len(chart.select("g.ok path")) == 2
-    assert "Passed" in _text(panel.select_one("header"))
-    assert "8.5 of 10, passes from 7.0 on" in _text(panel.select_one("header"))
-    assert [_text(row.th).split()[0] for row in panel.select(".checks tbody tr")] == ["conclusion", "length"]
+    assert "Passed" in words(panel.select_one("header"))
+    assert "8.5 of 10, passes from 7.0 on" in words(panel.select_one("header"))
+    assert [words(row.th).split()[0] for row in panel.select(".checks tbody tr")] == ["conclusion", "length"]
     assert [li["id"] for li in panel.select("#quality-drafts li")] == ["draft-3", "draft-2", "draft-1"]
-    assert "+1.4" in _text(panel.select_one("#draft-3"))
-    assert "plain-1" in _text(panel.select_one("#draft-3"))
-    assert "Passed 8.5" in _text(soup.select_one("#status .head"))
+    assert "+1.4" in words(panel.select_one("#draft-3"))
+    assert "plain-1" in words(panel.select_one("#draft-3"))
+    assert "Passed 8.5" in words(soup.select_one("#status .head"))
 
 
 def test_failed_blocking_and_missing_checks_are_told_apart_by_words(admin: Visitor) -> None:
@@ -64,7 +58,7 @@ def test_failed_blocking_and_missing_checks_are_told_apart_by_words(admin: Visit
     drafted.draft(taken.job_id, 1, 5.0, checks=checks)
 
     rows = admin.soup(f"/jobs/{taken.job_id}").select("#quality .checks tbody tr")
-    said = {_text(row.th).split()[0]: _text(row) for row in rows}
+    said = {words(row.th).split()[0]: words(row) for row in rows}
 
     assert [*said][:2] == ["weak", "must"], "what failed comes first"
     assert "Failed 4.0" in said["weak"]
@@ -88,7 +82,7 @@ def test_a_gated_job_says_that_there_is_no_draft_yet(admin: Visitor) -> None:
     agent("gated", gate=GATE)
     job_id = submitted("gated")
 
-    assert "There is none yet" in _text(admin.soup(f"/jobs/{job_id}").select_one("#quality"))
+    assert "There is none yet" in words(admin.soup(f"/jobs/{job_id}").select_one("#quality"))
     assert admin.get(f"/ui/jobs/{job_id}/quality").headers["HX-Poll"] == "5000ms"
 
     lifecycle.cancel(job_id)
@@ -133,7 +127,7 @@ def test_a_draft_is_read_as_markdown_and_does_no_harm(admin: Visitor) -> None:
     assert prose.select("b") == []
     assert "<b>here</b>" in prose.text
     assert soup.select_one("nav[aria-label=Drafts] [aria-current]").text == "Draft 2"  # type: ignore[union-attr]
-    assert "Passed 7.1" in _text(soup.select_one(".head"))
+    assert "Passed 7.1" in words(soup.select_one(".head"))
 
 
 def test_a_draft_without_text_is_shown_as_json(admin: Visitor) -> None:
@@ -143,7 +137,7 @@ def test_a_draft_without_text_is_shown_as_json(admin: Visitor) -> None:
     soup = admin.soup(f"/jobs/{taken.job_id}/drafts/1")
 
     assert soup.select_one(".prose") is None
-    assert '"rows"' in _text(soup.select_one("#content"))
+    assert '"rows"' in words(soup.select_one("#content"))
 
 
 def test_the_text_is_where_the_agents_gate_looks(admin: Visitor) -> None:
@@ -156,7 +150,7 @@ def test_the_text_is_where_the_agents_gate_looks(admin: Visitor) -> None:
 
     prose = admin.soup(f"/jobs/{taken.job_id}/drafts/1").select_one(".prose")
 
-    assert _text(prose) == "this"
+    assert words(prose) == "this"
 
 
 def test_two_drafts_are_compared_word_by_word(admin: Visitor) -> None:
@@ -169,12 +163,12 @@ def test_two_drafts_are_compared_word_by_word(admin: Visitor) -> None:
     assert next(each.text for each in changes.select("p.changed ins")) == "splendid"
     assert next(each.text for each in changes.select("p.changed del")) == "good"
     assert [each.text for each in changes.select("p.in ins")] == ["- wax"]
-    assert "+1.4" in _text(soup.select_one(".head"))
-    assert "Mended" in _text(admin.soup(f"/jobs/{job_id}/drafts?a=1&b=3").select_one("main"))
+    assert "+1.4" in words(soup.select_one(".head"))
+    assert "Mended" in words(admin.soup(f"/jobs/{job_id}/drafts?a=1&b=3").select_one("main"))
 
 
 def test_the_last_two_are_compared_unless_told(admin: Visitor) -> None:
-    assert _text(admin.soup(f"/jobs/{drafted.ended(5.0, 6.0, 8.0)}/drafts").select_one("h1")) == (
+    assert words(admin.soup(f"/jobs/{drafted.ended(5.0, 6.0, 8.0)}/drafts").select_one("h1")) == (
         "From draft 2 to draft 3"
     )
     assert "Not a word differs" in admin.get(f"/jobs/{drafted.ended(8.0)}/drafts").text
@@ -196,7 +190,7 @@ def test_drafts_are_content(user: Visitor, viewer: Visitor, admin: Visitor) -> N
     for path in (f"/jobs/{job_id}/drafts/1", f"/jobs/{job_id}/drafts", f"/ui/jobs/{job_id}/quality"):
         assert [who.get(path).status_code for who in (admin, user, viewer, stranger)] == [200, 200, 403, 404]
     assert "r-job-quality" not in viewer.get(f"/jobs/{job_id}").text
-    assert "Passed" in _text(viewer.soup(f"/jobs/{job_id}").select_one("#status .head")), (
+    assert "Passed" in words(viewer.soup(f"/jobs/{job_id}").select_one("#status .head")), (
         "the verdict is none"
     )
 
@@ -246,8 +240,8 @@ def test_a_viewer_sees_the_verdict_and_not_the_headline(viewer: Visitor) -> None
 
     row = viewer.soup("/jobs").select_one("tr[data-row]")
 
-    assert "Passed 8.5" in _text(row)
-    assert "Published" not in _text(row)
+    assert "Passed 8.5" in words(row)
+    assert "Published" not in words(row)
 
 
 def test_rejected_looks_otherwise_than_failed(admin: Visitor) -> None:
@@ -256,8 +250,8 @@ def test_rejected_looks_otherwise_than_failed(admin: Visitor) -> None:
     row = admin.soup("/jobs").select_one(f"#j-{rejected}")
 
     assert row is not None
-    assert "Completed" in _text(row)
-    assert "Rejected 4.0" in _text(row)
+    assert "Completed" in words(row)
+    assert "Rejected 4.0" in words(row)
     assert row.select(".badge.red") == []
     assert job(rejected)["status"] == "completed"
 

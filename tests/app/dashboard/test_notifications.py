@@ -5,22 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 
 from app.dashboard import notifications
 from app.db import db as real
 from app.notify import outbox
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 
 def tell(audience: str, title: str = "Your job failed", **more: Any) -> str:
     with real.transaction():
         return outbox.tell(more.pop("event", "job.failed"), title=title, audience=audience, **more)
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def bell(who: Visitor) -> str:

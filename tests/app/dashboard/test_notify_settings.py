@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 from flask import Flask
 
 from app.notify import deliveries as _deliveries
@@ -16,7 +16,7 @@ from app.notify import rules as _rules
 from app.notify import setup
 from app.settings import Settings
 from tests.app.dashboard.aside import Aside, agent, db
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 deliveries, endpoints, rules = Aside(_deliveries), Aside(_endpoints), Aside(_rules)
 HOOK = "https://hooks.example.org/in"
@@ -41,11 +41,6 @@ def configured(app: Flask, settings: Settings) -> Iterator[None]:
     yield
     app.config["CALLBOARD"] = settings
     setup.use(before)
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def added(who: Visitor, **told: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 
 from app.approvals import policies as _policies
 from tests.app.dashboard.aside import Aside, acting, db
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 policies = Aside(_policies)
 FULL = {
@@ -32,11 +32,6 @@ def agents() -> None:
     """Two agents of two teams."""
     acting.agent("test-one", team="development")
     acting.agent("test-two", team="marketing")
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def made(admin: Visitor, **more: Any) -> str:

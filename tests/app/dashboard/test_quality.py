@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from app.quality import analytics
 from tests.app.dashboard.aside import Aside, agent
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 from tests.app.quality import drafted as _drafted
 
 drafted = Aside(_drafted)
@@ -22,16 +21,11 @@ def _fresh(clean: None) -> Iterator[None]:
     analytics.forget()
 
 
-def _text(found: Any) -> str:
-    assert found is not None
-    return " ".join(found.get_text(" ").split())
-
-
 def test_an_empty_page_says_what_gates_are(user: Visitor) -> None:
     main = user.soup("/quality").select_one("main")
 
-    assert "No draft was judged in this time" in _text(main)
-    assert "gate: blog-post" in _text(main)
+    assert "No draft was judged in this time" in words(main)
+    assert "gate: blog-post" in words(main)
     assert main.select_one('a[href="/gates"]') is not None  # type: ignore[union-attr]
 
 
@@ -44,20 +38,20 @@ def test_figures_of_the_time(admin: Visitor) -> None:
 
     soup = admin.soup("/quality")
 
-    assert [_text(soup.select_one(f"#{name}")) for name in ("first-score", "final-score", "first-pass", "success")] == [
+    assert [words(soup.select_one(f"#{name}")) for name in ("first-score", "final-score", "first-pass", "success")] == [
         "6.0", "6.8", "25 %", "75 %",
     ]  # fmt: skip
-    assert _text(soup.select_one("#o-refined")) == "Passed after refinement 2 jobs 50 %"
-    assert _text(soup.select_one("#o-rejected")) == "Rejected 1 job 25 %"
+    assert words(soup.select_one("#o-refined")) == "Passed after refinement 2 jobs 50 %"
+    assert words(soup.select_one("#o-rejected")) == "Rejected 1 job 25 %"
     assert soup.select_one("#o-failed") is None
-    assert _text(soup.select_one("#r-1")) == "1st 2 +1.5 100 %"
-    assert "<b>Bees</b> 2 1.0 6.0 7.5" in _text(soup.select_one("#s-q-topics"))
-    assert "conclusion 6 3, 50 % 100 % 2 of 2" in _text(soup.select_one("#s-q-checks"))
+    assert words(soup.select_one("#r-1")) == "1st 2 +1.5 100 %"
+    assert "<b>Bees</b> 2 1.0 6.0 7.5" in words(soup.select_one("#s-q-topics"))
+    assert "conclusion 6 3, 50 % 100 % 2 of 2" in words(soup.select_one("#s-q-checks"))
     assert [a["href"] for a in soup.select("#s-q-agents tbody a")] == [
         "/agents/test-noop",
         "/agents/writer",
     ]
-    assert "plain-1 6" in _text(soup.select_one("#s-q-models"))
+    assert "plain-1 6" in words(soup.select_one("#s-q-models"))
     assert soup.select_one("svg.scores")["aria-label"] == "Scores of 10. Draft 1: 6.0, draft 2: 7.5."  # type: ignore[index]
 
 
@@ -68,7 +62,7 @@ def test_one_agents_figures(admin: Visitor) -> None:
 
     soup = admin.soup("/quality?agent=writer&days=1")
 
-    assert _text(soup.select_one("#first-score")) == "6.0"
+    assert words(soup.select_one("#first-score")) == "6.0"
     assert soup.select_one("#agent option[selected]")["value"] == "writer"  # type: ignore[index]
     assert soup.select_one("#r-quality")["hx-get"] == "/ui/quality?days=1&agent=writer"  # type: ignore[index]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 
 from app import clock
 from app.agents import registry
@@ -17,7 +17,7 @@ from app.schedules import changes as _changes
 from app.schedules import queries as _queries
 from app.workflows import templates
 from tests.app.dashboard.aside import Aside, acting, agent, db, lifecycle, submitted
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 changes, queries = Aside(_changes), Aside(_queries)
 
@@ -72,11 +72,6 @@ def typed(**told: str) -> dict[str, Any]:
 def only() -> Row:
     (row,) = queries.page(_queries.Filter())
     return row  # type: ignore[no-any-return]
-
-
-def words(tag: Tag | BeautifulSoup | None) -> str:
-    assert tag is not None
-    return " ".join(tag.get_text(" ").split())
 
 
 def value(soup: BeautifulSoup, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -51,3 +51,9 @@ class Visitor:
         """Send a form."""
         form = {"csrf_token": self.token(), **(data or {})}
         return self.client.post(path, data=form, headers=headers, follow_redirects=follow)
+
+
+def words(tag: Tag | BeautifulSoup | None) -> str:
+    """What people read there, with single spaces; it must be there."""
+    assert tag is not None
+    return " ".join(tag.get_text(" ").split())
