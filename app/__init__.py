@@ -50,11 +50,13 @@ def _know_all_tables() -> None:
     """Every table must be known to Base before Alembic compares and before mappers are configured."""
     import app.accounts.models
     import app.agents.models
+    import app.alerts.models
     import app.approvals.models
     import app.audit
     import app.budgets.models
     import app.jobs.models
     import app.notify.models
+    import app.polling.models
     import app.providers.models
     import app.quality.models
     import app.schedules.models

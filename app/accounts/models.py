@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, Text, Uuid, func
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    Uuid,
+    func,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -79,3 +90,19 @@ class RefreshToken(Base):
     expires_at: Mapped[datetime] = mapped_column(When)
     used_at: Mapped[datetime | None] = mapped_column(When)
     revoked_at: Mapped[datetime | None] = mapped_column(When)
+
+
+class SavedView(Base):
+    """A filter of a list under a name: one's own, or shared with everybody."""
+
+    __tablename__ = "saved_views"
+
+    view_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("users.user_id", ondelete="CASCADE"))
+    page: Mapped[str] = mapped_column(Text)  # jobs, workflows, …: the list it belongs to
+    name: Mapped[str] = mapped_column(Text)
+    query: Mapped[str] = mapped_column(Text)  # as in the address, without the question mark
+    shared: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    __table_args__ = (Index("uq_saved_views", "user_id", "page", "name", unique=True),)

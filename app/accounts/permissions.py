@@ -62,6 +62,7 @@ TABLE: dict[str, Rule] = {
     "view_queues":        Rule(YES, YES,   YES,   "read"),
     "manage_queues":      Rule(YES, NO,    NO,    "admin"),
     "view_workers":       Rule(YES, YES,   YES,   "read"),
+    "manage_workers":     Rule(YES, NO,    NO,    "admin"),
     "view_providers":     Rule(YES, YES,   YES,   "read"),
     "manage_providers":   Rule(YES, NO,    NO,    "admin"),
     "view_metrics":       Rule(YES, YES,   YES,   "read"),
@@ -96,7 +97,8 @@ TABLE: dict[str, Rule] = {
     "manage_api_keys":    Rule(YES, OWNER, OWNER, "write"),
     "manage_users":       Rule(YES, NO,    NO,    "admin"),
     "view_audit":         Rule(YES, NO,    NO,    "admin"),
-    "view_alerts":        Rule(YES, NO,    NO,    "admin"),
+    "view_alerts":        Rule(YES, NO,    NO,    "admin"),  # and how polling goes
+    "manage_alerts":      Rule(YES, NO,    NO,    "admin"),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,11 @@ _REGION = Markup(
 def every(milliseconds: int) -> str:
     """An interval as `HX-Poll` says it."""
     return f"{milliseconds}ms"
+
+
+def asked() -> Mapping[str, str]:
+    """The query of the panel that is being read: of its own address, however it is asked."""
+    return request.args
 
 
 @dataclass(frozen=True, kw_only=True)

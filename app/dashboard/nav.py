@@ -34,15 +34,20 @@ class Entry(NamedTuple):
 ENTRIES = (
     Entry("now", "now", "grid", "Now"),
     Entry("jobs", "jobs", "list", "Jobs", unit="running"),
+    Entry("approvals", "approvals", "hand", "Inbox", "view_approvals", unit="waiting for you", hot=True),
+    Entry("dead-letters", "dead_letters", "dead", "Dead letters", "view_dlq", "open", hot=True),
     Entry("workflows", "workflows", "flow", "Workflows", "view_workflow"),
     Entry("schedules", "schedules", "calendar", "Schedules", "view_schedule"),
-    Entry("approvals", "approvals", "hand", "Approvals", "view_approvals", unit="waiting for you", hot=True),
-    Entry("dead-letters", "dead_letters", "dead", "Dead letters", "view_dlq", "open", hot=True),
-    Entry("quality", "quality", "target", "Quality", "view_task"),
+    Entry("queues", "queues", "layers", "Queues", "view_queues", "paused", hot=True),
+    Entry("workers", "workers", "bolt", "Workers", "view_workers"),
     Entry("agents", "agents", "agent", "Agents"),
     Entry("providers", "providers", "plug", "Providers"),
+    Entry("quality", "quality", "target", "Quality", "view_task"),
     Entry("costs", "costs", "coin", "Costs", "view_budgets"),
     Entry("budgets", "budgets", "gauge", "Budgets", "view_budgets", "spent", hot=True),
+    Entry("alerts", "alerts", "bell", "Alerts", "view_alerts", "active", hot=True),
+    Entry("polling", "polling", "pulse", "Polling health", "view_alerts"),
+    Entry("settings", "settings", "gear", "Settings"),
 )
 # Pages whose address begins otherwise than that of the entry they belong to.
 ALSO = {
@@ -55,6 +60,8 @@ ALSO = {
     "notify": "notifications",
     "policies": "approvals",
     "blog-post": "jobs",
+    "bulk-actions": "jobs",
+    "prices": "settings",
 }
 SECTIONS = ("notifications", "submit", *(entry.name for entry in ENTRIES[1:]))
 

@@ -188,6 +188,7 @@ class Attempt(Base):
         # Two owners of one job are impossible, whatever the code does.
         Index("uq_job_attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
         Index("ix_job_attempts_open_worker", "worker_id", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_job_attempts_worker", "worker_id", "started_at"),
     )
 
 
@@ -355,3 +356,87 @@ class Followup(Base):
     at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"), index=True)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     next_at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"))
+
+
+class Rollup(Base):
+    """What ended in one minute or hour, by agent and owner: what charts are drawn from."""
+
+    __tablename__ = "job_rollups"
+
+    step: Mapped[int] = mapped_column(Integer, primary_key=True)  # seconds: 60 or 3600
+    at: Mapped[datetime] = mapped_column(When, primary_key=True)  # when it begins
+    agent_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    submitted_by: Mapped[str] = mapped_column(Text, primary_key=True)
+    completed: Mapped[int] = mapped_column(Integer, server_default="0")
+    failed: Mapped[int] = mapped_column(Integer, server_default="0")
+    cancelled: Mapped[int] = mapped_column(Integer, server_default="0")
+    run_seconds: Mapped[float] = mapped_column(Float, server_default="0")  # of the completed ones, summed
+    wait_seconds: Mapped[float] = mapped_column(Float, server_default="0")  # of all that started, summed
+    started: Mapped[int] = mapped_column(Integer, server_default="0")  # how many that are
+
+    __table_args__ = (CheckConstraint("step IN (60, 3600)", name="step"),)
+
+
+class PoolSample(Base):
+    """How full one pool was at one minute."""
+
+    __tablename__ = "pool_samples"
+
+    at: Mapped[datetime] = mapped_column(When, primary_key=True)
+    pool: Mapped[str] = mapped_column(Text, primary_key=True)
+    waiting: Mapped[int] = mapped_column(Integer)
+    oldest_seconds: Mapped[float | None] = mapped_column(Float)
+    running: Mapped[int] = mapped_column(Integer)
+    threads: Mapped[int] = mapped_column(Integer)
+
+
+class BulkAction(Base):
+    """One action on many jobs: what was asked for, how far it is, and what it refused."""
+
+    __tablename__ = "bulk_actions"
+
+    bulk_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    subject: Mapped[str] = mapped_column(Text)  # jobs, dead_letters
+    verb: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    chosen: Mapped[dict[str, Any]] = mapped_column(JSONB)  # a filter with its upper bound, or {ids: […]}
+    words: Mapped[str] = mapped_column(Text, server_default="")  # the filter as people would write it
+    status: Mapped[str] = mapped_column(Text, server_default="pending")
+    requested_by: Mapped[str] = mapped_column(Text)
+    correlation_id: Mapped[str | None] = mapped_column(Text)
+    matched: Mapped[int] = mapped_column(Integer)
+    done: Mapped[int] = mapped_column(Integer, server_default="0")
+    refused: Mapped[int] = mapped_column(Integer, server_default="0")
+    refusals: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")  # the first few
+    cursor: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))  # the last one that was looked at
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    started_at: Mapped[datetime | None] = mapped_column(When)
+    abort_requested_at: Mapped[datetime | None] = mapped_column(When)
+    aborted_by: Mapped[str | None] = mapped_column(Text)
+    finished_at: Mapped[datetime | None] = mapped_column(When)
+
+    __table_args__ = (
+        CheckConstraint("subject IN ('jobs','dead_letters')", name="subject"),
+        CheckConstraint("status IN ('pending','running','completed','aborted','failed')", name="status"),
+        CheckConstraint(
+            "(status IN ('completed','aborted','failed')) = (finished_at IS NOT NULL)",
+            name="final_is_finished",
+        ),
+        Index("ix_bulk_actions_open", "created_at", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_bulk_actions_owner", "requested_by", "bulk_id"),
+    )
+
+
+class ErrorGroup(Base):
+    """What somebody said of a group of dead letters; a group without a row is open."""
+
+    __tablename__ = "error_groups"
+
+    group_key: Mapped[str] = mapped_column(Text, primary_key=True)
+    status: Mapped[str] = mapped_column(Text)  # resolved: opens again by itself when it comes back; ignored: never
+    note: Mapped[str | None] = mapped_column(Text)
+    changed_by: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"))
+
+    __table_args__ = (CheckConstraint("status IN ('resolved','ignored')", name="status"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Text, func
+from sqlalchemy import ARRAY, BigInteger, Boolean, CheckConstraint, DateTime, Integer, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -27,3 +27,10 @@ class Worker(Base):
     redis_away: Mapped[bool] = mapped_column(Boolean, server_default="false")
     started_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its whole tree of processes
+    # What somebody wants of it: drain (finish what runs, take nothing more), stop (drain and exit); NULL: to work.
+    wanted: Mapped[str | None] = mapped_column(Text)
+    wanted_by: Mapped[str | None] = mapped_column(Text)
+    wanted_at: Mapped[datetime | None] = mapped_column(When)
+
+    __table_args__ = (CheckConstraint("wanted IN ('drain','stop')", name="wanted"),)

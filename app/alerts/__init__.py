@@ -1,0 +1,1 @@
+"""Alerts: figures that are watched, what is wrong now, and what was."""
