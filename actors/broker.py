@@ -6,6 +6,7 @@ job is ever in a message; losing, doubling or delaying one is harmless by constr
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -26,6 +27,7 @@ ACTOR = "work"
 MOST_BELLS = 64
 LISTEN_SECONDS = 1.0
 AWAY_SECONDS = 2.0
+DEAF_SECONDS = 0.2
 
 
 def make_client(url: str, *, timeout_seconds: float) -> redis.Redis:
@@ -46,6 +48,7 @@ class Bell(RedisBroker):
         super().__init__(  # type: ignore[no-untyped-call]
             client=client, namespace=NAMESPACE, middleware=middleware, maintenance_chance=20_000
         )
+        self.deaf = threading.Event()  # while it is set, bells are left for other workers
 
     @property
     def consumer_class(self) -> type[_RedisConsumer]:
@@ -69,6 +72,9 @@ class Listener(_RedisConsumer):
 
     def __next__(self) -> Any:
         """The next message, or None after a while without one."""
+        if self.broker.deaf.is_set():
+            time.sleep(DEAF_SECONDS)
+            return None
         try:
             message = super().__next__()  # type: ignore[no-untyped-call]
             if message is None:

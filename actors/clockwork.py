@@ -15,7 +15,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 import app
-from actors import sweeps
+from actors import bulk, sweeps
 from actors.broker import make_ringer
 from actors.delivery import Courier
 from actors.runners.privacy import hide_process
@@ -28,6 +28,7 @@ from app.observe import logs
 log = logs.get("clockwork")
 
 A_MOMENT = timedelta(milliseconds=15)
+ROLL_UP_SECONDS = 20.0
 
 
 def guarded(name: str, do: Callable[[], None]) -> Callable[[], None]:
@@ -65,9 +66,12 @@ def make_scheduler(settings: configuration.Settings) -> BlockingScheduler:
         id="schedules",
         executor="schedules",
     )
+    scheduler.add_job(guarded("bulk", bulk.tick), "interval", seconds=0.5, id="bulk")
     for name, do, seconds in (
         ("call_due", sweeps.call_due, 1.0),
         ("sweep", sweeps.sweep, settings.sweep_interval_seconds),
+        ("roll_up", sweeps.roll_up, ROLL_UP_SECONDS),
+        ("watch", sweeps.watch, settings.alert_interval_seconds),
         ("purge", sweeps.purge, 3600.0),
     ):
         scheduler.add_job(guarded(name, lambda do=do: do(settings)), "interval", seconds=seconds, id=name)  # type: ignore[misc]

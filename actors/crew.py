@@ -19,6 +19,7 @@ def make_worker(settings: configuration.Settings) -> tuple[Bell, Post]:
     """The broker with actor and middleware, and the post they share. Opens no connection."""
     broker = Bell(make_client(settings.redis_url, timeout_seconds=5.0), [])
     post = Post(settings=settings, ringer=Ringer(broker))
+    broker.deaf = post.resting
     # after_* hooks run from the last to the first: Retry speaks before DeadLetters, Encore after both.
     for middleware in (Shift(post), LogContext(post.worker_id), Encore(), DeadLetters(), Retry()):
         broker.add_middleware(middleware)

@@ -1,18 +1,25 @@
 """The heartbeat of a worker process: one thread that looks after every attempt in hand.
 
-Each second: write what agents said, hear of cancellations. Every HEARTBEAT_SECONDS: extend all leases by one
-statement and say that the worker is alive. When no beat succeeded for nearly a whole lease it stops the runners
-itself, by the monotonic clock, before a rescue elsewhere can begin. During a drain it hands back what does not end.
+Each second: write what agents said, hear of cancellations and of what is wanted of this worker. Every
+HEARTBEAT_SECONDS: extend all leases by one statement and say that the worker is alive. When no beat succeeded for
+nearly a whole lease it stops the runners itself, by the monotonic clock, before a rescue elsewhere can begin. While
+the process ends it hands back what does not.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dramatiq
+import psutil
 
 from actors import checkup
 from app.agents import registry
@@ -36,12 +43,37 @@ EXIT_DEAD_THREADS = 70
 HEALTH_SECONDS = 60.0
 
 
+def end_process() -> None:
+    """End this worker as a platform would: SIGTERM to Dramatiq's master, who tells all processes it has started.
+
+    Ending this process alone would look like a crash to its master, who would then end the others in any case.
+    """
+    master = multiprocessing.parent_process()
+    alone = master is None or master.pid is None or not master.is_alive()
+    os.kill(os.getpid() if alone else master.pid, signal.SIGTERM)  # type: ignore[union-attr,arg-type]
+
+
+def memory_bytes() -> int | None:
+    """What this process and all below it hold of the machine's memory; None where nobody tells."""
+    total = 0
+    try:
+        me = psutil.Process()
+        for process in (me, *me.children(recursive=True)):
+            with suppress(psutil.Error):  # some end while they are counted
+                total += process.memory_info().rss
+    except psutil.Error:
+        return None
+    return total
+
+
 class Heartbeat:
     """Started once per worker process."""
 
-    def __init__(self, post: Post) -> None:
-        """Nothing runs before `start`."""
+    def __init__(self, post: Post, end: Callable[[], None] = end_process) -> None:
+        """Nothing runs before `start`; `end` ends the process in good order."""
         self.post = post
+        self._end = end
+        self._said_taking = True
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
         self._extended_at = 0.0
@@ -82,10 +114,13 @@ class Heartbeat:
             heard = claims.beat(
                 [a.claim for a in attempts], lease_seconds=post.settings.lease_seconds, extend=extend
             )
+            if extend:
+                self._extended_at = began
             for attempt in attempts:
                 self._tell(attempt, heard[attempt.claim.job_id, attempt.claim.fence])
                 self._write(attempt)
-            if extend:
+            self._hear()
+            if extend or self._said_taking != post.takes_work:
                 self._say_alive(began)
         post.beat_ok_at = began
         self._drain()
@@ -122,11 +157,20 @@ class Heartbeat:
 
     def _say_alive(self, began: float) -> None:
         post = self.post
-        self._extended_at = began
-        if not fleet.beat(post.worker_id, draining=post.draining.is_set(), redis_away=post.redis_away):
+        taking = post.takes_work
+        say = partial(
+            fleet.beat,
+            post.worker_id,
+            draining=not taking,
+            redis_away=post.redis_away,
+            memory_bytes=memory_bytes(),
+        )
+        if not say():
             from actors.middleware.shift import register
 
             register(post)
+            say()
+        self._said_taking = taking
         if began - self._health_at > HEALTH_SECONDS or registry.waits_for_a_look(post.settings.pools):
             checkup.note_health(
                 post.settings.pools,
@@ -134,6 +178,21 @@ class Heartbeat:
                 secret=post.settings.secret,
             )
             self._health_at = began
+
+    def _hear(self) -> None:
+        """Do what somebody wants of this worker: to rest, to end, or to work."""
+        post = self.post
+        wish = fleet.wish(post.worker_id)
+        if wish is None:
+            return
+        if wish == "work":
+            post.wake()
+            return
+        if not post.resting.is_set():
+            log.info("worker.rests", wanted=wish)
+        post.rest()
+        if wish == "stop" and not post.draining.is_set():
+            self._end()
 
     def _drain(self) -> None:
         post = self.post

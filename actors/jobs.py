@@ -26,7 +26,7 @@ def declare(broker: dramatiq.Broker, post: Post) -> dramatiq.Actor[[str], None]:
         broker=broker, actor_name=ACTOR, queue_name=post.settings.pools[0], throws=(AttemptFailed,)
     )
     def work(_pool: str) -> None:
-        """See jobs through until none is left, the process drains, or one fails."""
+        """See jobs through until none is left, the process takes no more, or one fails."""
         work_until_empty(post)
 
     return work
@@ -36,7 +36,7 @@ def work_until_empty(post: Post) -> None:
     """Claim and run until nothing is eligible. Raises AttemptFailed for the middleware to decide."""
     with post.seats:
         try:
-            while not post.draining.is_set() and run_next(post):
+            while post.takes_work and run_next(post):
                 pass
         except AWAY as away:
             # The claim could not be made: Postgres is away. The lookout tries again; nothing is in our hands.

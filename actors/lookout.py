@@ -57,7 +57,7 @@ class Lookout:
     def look(self) -> None:
         """One look; stepped by tests."""
         self._notice_redis()
-        if self.post.redis_away and not self.post.draining.is_set():
+        if self.post.redis_away and self.post.takes_work:
             while self._busy < self.post.settings.worker_threads:
                 self._busy += 1
                 self._hands.submit(self._work)
@@ -80,7 +80,7 @@ class Lookout:
             self._busy -= 1
 
     def _work_until_quiet(self) -> None:
-        while not self.post.draining.is_set():
+        while self.post.takes_work:
             try:
                 work_until_empty(self.post)
                 break

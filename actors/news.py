@@ -152,19 +152,6 @@ def of_schedules(told: list[due.News]) -> None:
         )
 
 
-def of_no_workers() -> None:
-    """Nobody is left to run anything."""
-    outbox.tell(
-        "worker.all_gone",
-        severity="error",
-        title="No worker is left",
-        body="Jobs are accepted and wait. Start a worker.",
-        link="/",
-        audience=ADMINS,
-        group_key="worker.all_gone",
-    )
-
-
 def _owner(user_id: str) -> Row | None:
     try:
         UUID(user_id)

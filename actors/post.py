@@ -37,6 +37,9 @@ class Post:
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{uuid_utils.compat.uuid7().hex[-6:]}"
     )
     draining: threading.Event = field(default_factory=threading.Event)
+    """The process ends: the grace period of what runs has begun."""
+    resting: threading.Event = field(default_factory=threading.Event)
+    """Somebody wants it to take nothing more; what runs goes on as if nothing were."""
     redis_away: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
     """By lease: after a crash of Postgres that forgot a claim, one process may hold a job's fence twice."""
@@ -63,6 +66,8 @@ class Post:
 
     def _claim_for(self, askers: list[None]) -> list[Claim | None]:
         """As many claims as threads ask at this moment: none ever lies in a buffer while others could run it."""
+        if not self.takes_work:
+            return [None] * len(askers)
         with db.quick():
             taken: list[Claim | None] = [
                 *claim_next(
@@ -104,6 +109,27 @@ class Post:
         if self.drain_began is None:
             self.drain_began = time.monotonic()
         self.draining.set()
+
+    def rest(self) -> None:
+        """Claim nothing more until `wake`. The bells that nobody here answers any more are for the others."""
+        if not self.resting.is_set():
+            self.resting.set()
+            self._ring_all()
+
+    def wake(self) -> None:
+        """Claim again."""
+        if self.resting.is_set():
+            self.resting.clear()
+            self._ring_all()
+
+    def _ring_all(self) -> None:
+        for pool in self.settings.pools:
+            self.ringer.ring(pool, self.settings.worker_threads)
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may claim jobs: it neither ends nor rests."""
+        return not (self.draining.is_set() or self.resting.is_set())
 
     @property
     def lease_doubtful(self) -> bool:

@@ -7,24 +7,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from actors import followups, news
+from actors import bulk, followups, news
 from app.accounts import refresh
 from app.agents import registry
+from app.alerts import measures, watching
+from app.alerts import queries as alerts
 from app.approvals import answering, links
 from app.approvals import queries as approvals
 from app.budgets import changes, limits
 from app.budgets.changes import Kept
 from app.db import AWAY, db
 from app.errors import NotFound
-from app.jobs import spending, upkeep
+from app.jobs import rollups, spending, upkeep
 from app.jobs.artifacts import Store
 from app.jobs.lifecycle import promote
 from app.notify import deliveries
 from app.observe import logs
+from app.polling import minutes
 from app.providers import pools
 from app.schedules import due, queries
 from app.settings import Settings
-from app.workers import fleet
 from app.workflows import asking, runs
 
 log = logs.get("sweeps")
@@ -33,12 +35,17 @@ log = logs.get("sweeps")
 SWEEP_LOCK = 0x0CA11B0E
 PURGE_LOCK = 0x0CA11B0F
 BUDGETS_LOCK = 0x0CA11B10
+ROLLUPS_LOCK = 0x0CA11B11
+ALERTS_LOCK = 0x0CA11B12
+
+# How much of a long history one tick sums, in transactions of rollups.CHUNK lines.
+MOST_ROLLUPS = 20
 
 # What budgets say is spent is summed anew from the ledger so often; in between it is only added to.
 RECOUNT_SECONDS = 60.0
 _recounted_at = float("-inf")
-# When this process last saw a living worker; None: not since it began, or it has said so.
-_fleet_seen_at: float | None = None
+# When this process last looked at what alerts watch, for those who only stand in.
+_watched_at = float("-inf")
 
 
 def _alone(key: int, do: Callable[[], None]) -> bool:
@@ -123,22 +130,8 @@ def sweep(settings: Settings) -> None:
             log.info("sweep.found", lost_workers=lost, late_pools=late)
 
     _alone(SWEEP_LOCK, do)
-    mind_fleet(settings)
     mind_providers()
     mind_budgets(settings)
-
-
-def mind_fleet(settings: Settings) -> None:
-    """Say so when the last worker has been gone for as long as a lease."""
-    global _fleet_seen_at  # noqa: PLW0603 - a process' own clock; several that say it are one piece of news
-    with db.quick():
-        living = fleet.living(settings.lease_seconds)
-    if living:
-        _fleet_seen_at = time.monotonic()
-    elif _fleet_seen_at is not None and time.monotonic() - _fleet_seen_at > settings.lease_seconds:
-        _fleet_seen_at = None
-        with db.transaction():
-            news.of_no_workers()
 
 
 def mind_providers() -> None:
@@ -177,6 +170,43 @@ def _tidy() -> None:
         log.info("budgets.tidied", reservations_and_holds=gone)
 
 
+def roll_up(settings: Settings) -> None:
+    """Every 20 s: what charts are drawn from; a long history is summed in transactions of a moment each."""
+    with db.quick():
+        rollups.sample_pools(settings.lease_seconds)
+    for _ in range(MOST_ROLLUPS):
+        if not _rolled():
+            return
+
+
+def _rolled() -> bool:
+    """One transaction's worth of it; answers whether there is more to do, and nobody else who does it."""
+    more = False
+
+    def do() -> None:
+        nonlocal more
+        more = rollups.roll_up()
+
+    _alone(ROLLUPS_LOCK, do)
+    return more
+
+
+def watch(settings: Settings) -> None:
+    """Every ALERT_INTERVAL_SECONDS: everything that alerts watch; one process looks, the others find it done."""
+    global _watched_at  # noqa: PLW0603 - a process' own clock; looking twice does no harm
+    _watched_at = time.monotonic()
+    limits = measures.Limits(
+        soft_limit_seconds=settings.job_soft_limit_seconds,
+        hard_limit_seconds=settings.job_time_limit_seconds,
+        command_limit_seconds=settings.cli_timeout_seconds,
+    )
+
+    def do() -> None:
+        watching.look(limits)
+
+    _alone(ALERTS_LOCK, do)
+
+
 def purge(settings: Settings) -> None:
     """Every hour: what is past its retention."""
     store = Store(settings.artifact_store)
@@ -192,6 +222,9 @@ def purge(settings: Settings) -> None:
         refresh.prune()
         deliveries.purge(settings.job_retention_days)
         links.forget(settings.job_retention_days)
+        rollups.purge(settings.history_retention_days)
+        minutes.forget()
+        alerts.purge(settings.history_retention_days)
         if gone:
             log.info("purge.done", jobs=gone)
 
@@ -210,3 +243,7 @@ def stand_in(settings: Settings) -> None:
         call_due(settings)
         fire_schedules(settings)
         sweep(settings)
+        bulk.attend()
+        roll_up(settings)
+        if time.monotonic() - _watched_at > settings.alert_interval_seconds:
+            watch(settings)

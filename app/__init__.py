@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         hide_process()  # agents of the same user must not read DATABASE_URL from our environment
     app = bare_app(settings)
     app.config["PACE"] = pace(settings)
+    app.config["RELEASE"] = __version__
     with app.app_context():
         db.open(db.engine)
     dispatch.use(make_ringer(settings.redis_url).ring)

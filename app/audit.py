@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, as_json, db
+from app.db import Base, Row, as_json, db
 
 
 class AuditEntry(Base):
@@ -45,4 +45,33 @@ def record(
         subject=subject,
         correlation_id=correlation_id,
         details=as_json(details) if details else None,
+    )
+
+
+def newest(subject: str, actions: list[str], *, since: datetime, until: datetime) -> Row | None:
+    """The last entry about `subject` of one of these actions within a time: {at, actor, action, details}."""
+    return db.row(
+        """SELECT at, actor, action, details FROM audit_log
+           WHERE at BETWEEN %(since)s AND %(until)s AND subject = %(subject)s AND action = ANY(%(actions)s)
+           ORDER BY id DESC LIMIT 1""",
+        subject=subject,
+        actions=actions,
+        since=since,
+        until=until,
+    )
+
+
+def record_many(
+    action: str,
+    what: list[tuple[str, dict[str, Any]]],
+    *,
+    actor: str,
+    correlation_id: str | None = None,
+) -> None:
+    """Write an entry for each subject of `what`, with its details, as `record` does."""
+    if not what:
+        return
+    db.insert_many(
+        "INSERT INTO audit_log (actor, action, subject, correlation_id, details) VALUES %s",
+        [(actor, action, subject, correlation_id, as_json(details)) for subject, details in what],
     )

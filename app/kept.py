@@ -17,11 +17,11 @@ class Kept:
         self._answers: dict[Hashable, tuple[float, Any]] = {}
         self._lock = Lock()
 
-    def answer(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What is kept under `key`, or what `make` says now."""
+    def answer(self, key: Hashable, make: Callable[[], Any], *, fresh: bool = False) -> Any:
+        """What is kept under `key`, or what `make` says now; always that if `fresh`, for the next who ask too."""
         with self._lock:
             made_at, answer = self._answers.get(key, (float("-inf"), None))
-        if time.monotonic() - made_at <= self._seconds:
+        if not fresh and time.monotonic() - made_at <= self._seconds:
             return answer
         answer = make()
         with self._lock:
@@ -29,6 +29,12 @@ class Kept:
                 self._answers.clear()
             self._answers[key] = (time.monotonic(), answer)
         return answer
+
+    def known(self, key: Hashable) -> Any:
+        """What is kept under `key` and young enough; None if there is nothing."""
+        with self._lock:
+            made_at, answer = self._answers.get(key, (float("-inf"), None))
+        return answer if time.monotonic() - made_at <= self._seconds else None
 
     def forget(self) -> None:
         """Make every answer anew."""

@@ -262,6 +262,9 @@ class Settings(BaseSettings):
     alert_emails: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Who gets dead letters and other alerts by mail, comma separated."
     )
+    alert_interval_seconds: float = Field(
+        15, ge=1, le=60, description="How often everything that alerts watch is looked at."
+    )
     notify_group_minutes: float = Field(
         15, ge=0, le=1440, description="News of one group is counted, not sent again, for so long."
     )

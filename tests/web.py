@@ -19,9 +19,11 @@ from sqlalchemy import Engine
 from app import create_app
 from app.agents import registry
 from app.agents.definition import parse
+from app.alerts import queries as alerts
 from app.approvals import policies
+from app.dashboard import nav, now, now_figures
 from app.db import db, make_engine
-from app.jobs import dispatch, stats
+from app.jobs import dispatch, error_groups, rollups, stats
 from app.jobs.artifacts import Store
 from app.providers import prices
 from app.settings import Settings
@@ -33,11 +35,11 @@ AGENTS = Path(__file__).parent / "agents"
 _CLEAN = """
     SET LOCAL callboard.retention = 'on';
     DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
-    DELETE FROM job_history; DELETE FROM task_history; DELETE FROM jobs; DELETE FROM idempotency_keys;
+    DELETE FROM job_history; DELETE FROM task_history; DELETE FROM job_rollups; DELETE FROM pool_samples; DELETE FROM jobs; DELETE FROM idempotency_keys;
     DELETE FROM approvals; DELETE FROM approval_policies; DELETE FROM workflows; DELETE FROM workflow_templates; DELETE FROM schedules;
     DELETE FROM quality_gates;
     DELETE FROM deliveries; DELETE FROM notifications; DELETE FROM webhook_endpoints; DELETE FROM callback_secrets;
-    DELETE FROM notify_rules; DELETE FROM followups;
+    DELETE FROM notify_rules; DELETE FROM followups; DELETE FROM alerts; DELETE FROM alert_rules; DELETE FROM polling_minutes; DELETE FROM bulk_actions; DELETE FROM error_groups;
     DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
     DELETE FROM usage_events; DELETE FROM budgets; DELETE FROM agent_holds;
     UPDATE agents SET budgeted = false WHERE budgeted;
@@ -116,6 +118,12 @@ def quick(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     policies.forget()
     prices.forget()
     stats._queues.forget()
+    alerts.forget()
+    error_groups.forget()
+    rollups.forget()
+    now_figures.forget()
+    now.forget_spending()
+    nav.forget()
     return engine
 
 

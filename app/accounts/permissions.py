@@ -54,6 +54,8 @@ TABLE: dict[str, Rule] = {
     "change_priority":    Rule(YES, OWNER, NO,    "write"),
     "view_task":          Rule(YES, OWNER, YES,   "read"),
     "view_task_content":  Rule(YES, OWNER, NO,    "read"),  # parameters, result, logs, artifacts, stack trace
+    "run_bulk_actions":   Rule(YES, OWNER, NO,    "write"),  # and what is done to each: the verb for one of them
+    "view_bulk_actions":  Rule(YES, OWNER, NO,    "read"),
     "view_dlq":           Rule(YES, NO,    NO,    "admin"),
     "resubmit_dlq":       Rule(YES, NO,    NO,    "admin"),
     # what runs them
@@ -94,6 +96,8 @@ TABLE: dict[str, Rule] = {
     "manage_notify":      Rule(YES, NO,    NO,    "admin"),  # rules and channels
     # people
     "view_self":          Rule(YES, YES,   YES,   "read"),
+    "save_view":          Rule(YES, YES,   YES,   "write"),  # one's own filters of lists, under a name
+    "share_view":         Rule(YES, NO,    NO,    "admin"),
     "manage_api_keys":    Rule(YES, OWNER, OWNER, "write"),
     "manage_users":       Rule(YES, NO,    NO,    "admin"),
     "view_audit":         Rule(YES, NO,    NO,    "admin"),

@@ -20,6 +20,12 @@ def user_by_email(email: str) -> Row | None:
     return db.row(f"SELECT {_USER} FROM users WHERE email = lower(%(email)s)", email=email)
 
 
+def emails(user_ids: list[str]) -> dict[str, str]:
+    """The addresses of these users by id; what is no user's id is missing."""
+    rows = db.rows("SELECT user_id::text, email FROM users WHERE user_id::text = ANY(%(ids)s)", ids=user_ids)
+    return {row["user_id"]: row["email"] for row in rows}
+
+
 def users(*, limit: int, offset: int) -> tuple[list[Row], int]:
     """A page of users by e-mail, and how many there are."""
     page = db.rows(

@@ -335,11 +335,19 @@ def hold(agent_id: str, code: str, message: str, *, until: datetime | None, subj
 
 def holds(agent_id: str) -> list[dict[str, Any]]:
     """What keeps the agent's jobs from being claimed now: [{code, subject, message, until, since}]."""
-    return db.rows(
-        """SELECT code, subject, message, until, since FROM agent_holds
-           WHERE agent_id = %(id)s AND (until IS NULL OR until > now()) ORDER BY since, code, subject""",
-        id=agent_id,
-    )
+    return holds_of([agent_id]).get(agent_id, [])
+
+
+def holds_of(agent_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """What `holds` says of each of these agents; those that nothing holds are missing."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in db.rows(
+        """SELECT agent_id, code, subject, message, until, since FROM agent_holds
+           WHERE agent_id = ANY(%(ids)s) AND (until IS NULL OR until > now()) ORDER BY since, code, subject""",
+        ids=agent_ids,
+    ):
+        found.setdefault(row.pop("agent_id"), []).append(row)
+    return found
 
 
 def hold_each(

@@ -127,6 +127,14 @@ def listing(agent_id: str, limit: int = 100) -> list[Row]:
     ]
 
 
+def numbers() -> dict[str, int]:
+    """Which version of each agent is in use, by its number."""
+    rows = db.rows(
+        "SELECT v.agent_id, v.number FROM agent_versions v JOIN agents a ON a.agent_id = v.agent_id AND a.version = v.version"
+    )
+    return {row["agent_id"]: row["number"] for row in rows}
+
+
 def get(agent_id: str, version: str) -> Row:
     """One version, by its hash or its number (`7` or `v7`), with the definition; NotFound if there is none."""
     number = version.removeprefix("v")

@@ -13,7 +13,11 @@ When = DateTime(timezone=True)
 
 
 class Alert(Base):
-    """One time at which a watched figure was wrong: from when it was said until it was right again."""
+    """One time at which a watched figure was wrong: from when it was first seen until it was right again for long enough.
+
+    What is wrong for a moment only has a row too, so that whoever looks next knows since when; it has no `raised_at`
+    yet, nobody is shown it, and it goes as soon as the figure is right again.
+    """
 
     __tablename__ = "alerts"
 
@@ -25,16 +29,18 @@ class Alert(Base):
     value: Mapped[float | None] = mapped_column(Float)  # the newest
     worst: Mapped[float | None] = mapped_column(Float)
     threshold: Mapped[float | None] = mapped_column(Float)
-    raised_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
-    seen_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    wrong_since: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    raised_at: Mapped[datetime | None] = mapped_column(When)  # NULL: not yet wrong for long enough to be said
+    seen_at: Mapped[datetime] = mapped_column(When, server_default=func.now())  # when it was last measured
     calm_since: Mapped[datetime | None] = mapped_column(When)  # right again, but not yet for long enough
     resolved_at: Mapped[datetime | None] = mapped_column(When)
     acknowledged_at: Mapped[datetime | None] = mapped_column(When)
     acknowledged_by: Mapped[str | None] = mapped_column(Text)
-    told_at: Mapped[datetime | None] = mapped_column(When)
+    told_at: Mapped[datetime | None] = mapped_column(When)  # when somebody was last told of it
 
     __table_args__ = (
         CheckConstraint("severity IN ('info','warning','critical')", name="severity"),
+        CheckConstraint("raised_at IS NOT NULL OR resolved_at IS NULL", name="resolved_was_raised"),
         Index("uq_alerts_open", "rule", "subject", unique=True, postgresql_where=text("resolved_at IS NULL")),
         Index("ix_alerts_raised", "raised_at"),
     )

@@ -12,6 +12,7 @@ from app.api import (
     agent_import,
     agent_versions,
     agents,
+    alerts,
     analytics,
     api_keys,
     approval_policies,
@@ -19,6 +20,7 @@ from app.api import (
     artifacts,
     auth_endpoints,
     budgets,
+    bulk_actions,
     content,
     deliveries,
     dlq,
@@ -36,12 +38,15 @@ from app.api import (
     notifications,
     notify_rules,
     openapi,
+    polling,
     prices,
     providers,
     quality_gates,
     queues,
     request_id,
+    saved_views,
     schedules,
+    search,
     users,
     webhook_endpoints,
     workers,
@@ -50,9 +55,9 @@ from app.api import (
 )
 
 VIEWS = (
-    agent_import, agent_versions, agents, analytics, api_keys, approval_policies, approvals, artifacts, auth_endpoints, budgets, content, deliveries, dlq, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
-    notifications, notify_rules, openapi,
-    prices, providers, quality_gates, queues, schedules, users, webhook_endpoints, workers, workflow_templates, workflows,
+    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, auth_endpoints, budgets, bulk_actions, content, deliveries, dlq, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
+    notifications, notify_rules, openapi, polling,
+    prices, providers, quality_gates, queues, saved_views, schedules, search, users, webhook_endpoints, workers, workflow_templates, workflows,
 )  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -95,7 +100,14 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/dlq/tasks/<dlq_id>",              "GET",              ()),
     ("/api/v1/dlq/tasks/<dlq_id>/resubmit",     "POST",             ()),
     ("/api/v1/dlq/groups",                      "GET",              ()),
-    ("/api/v1/dlq/groups/<group_key>/resubmit", "POST",             ()),
+    ("/api/v1/dlq/groups/<path:group_key>/resubmit", "POST",        ()),
+    ("/api/v1/dlq/groups/<path:group_key>/resolve", "POST",         ()),
+    ("/api/v1/dlq/groups/<path:group_key>/ignore", "POST",          ()),
+    ("/api/v1/dlq/groups/<path:group_key>/reopen", "POST",          ()),
+    # bulk_actions.py
+    ("/api/v1/bulk-actions",                    "GET POST",         ()),
+    ("/api/v1/bulk-actions/<bulk_id>",          "GET",              ()),
+    ("/api/v1/bulk-actions/<bulk_id>/abort",    "POST",             ()),
     # agents.py, and what begins with agent_
     ("/api/v1/agents",                          "GET",              ("/api/agents",)),
     ("/api/v1/agents/<agent_id>",               "GET PATCH DELETE", ("/api/agents/<agent_id>",)),
@@ -141,6 +153,10 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/queues/<pool>/resume",            "POST",             ()),
     ("/api/v1/scaling",                         "GET",              ()),
     ("/api/v1/workers",                         "GET",              ()),
+    ("/api/v1/workers/<worker_id>",             "GET",              ()),
+    ("/api/v1/workers/<worker_id>/drain",       "POST",             ()),
+    ("/api/v1/workers/<worker_id>/resume",      "POST",             ()),
+    ("/api/v1/workers/<worker_id>/stop",        "POST",             ()),
     # budgets.py
     ("/api/v1/budgets",                         "GET POST",         ()),
     ("/api/v1/budgets/<budget_id>",             "GET PATCH DELETE", ()),
@@ -180,6 +196,11 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/notify-rules/<rule_id>",          "GET PATCH DELETE", ()),
     ("/api/v1/notify-channels",                 "GET",              ()),
     ("/api/v1/notify-channels/<name>/test",     "POST",             ()),
+    # saved_views.py
+    ("/api/v1/saved-views",                     "GET POST",         ()),
+    ("/api/v1/saved-views/<view_id>",           "DELETE",           ()),
+    # search.py
+    ("/api/v1/search",                          "GET",              ()),
     # auth_endpoints.py
     ("/api/v1/auth/login",                      "POST",             ()),
     ("/api/v1/auth/refresh",                    "POST",             ()),
@@ -198,6 +219,13 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/health/redis",                       "GET",              ()),
     ("/api/health/workers",                     "GET",              ()),
     ("/api/health/polling",                     "GET",              ()),
+    # alerts.py
+    ("/api/v1/alerts",                          "GET",              ()),
+    ("/api/v1/alerts/<alert_id>/acknowledge",   "POST",             ()),
+    ("/api/v1/alert-rules",                     "GET",              ()),
+    ("/api/v1/alert-rules/<rule>",              "PATCH",            ()),
+    # polling.py
+    ("/api/v1/polling/report",                  "POST",             ()),
     ("/api/metrics",                            "GET",              ()),
     ("/metrics",                                "GET",              ()),
     ("/api/openapi.json",                       "GET",              ()),
@@ -212,10 +240,12 @@ def register(app: Flask, version: str) -> None:
     request_id.init_app(app)
     limits.init_app(app)
     errors.init_app(app)
+    polling.init_app(app)
     blueprint = Blueprint("api", __name__)
     for operation in glue.OPERATIONS:
         glue.mount(blueprint, operation, ALIASES[operation.method, operation.path])
     blueprint.after_request(limits.describe)
+    blueprint.after_request(limits.note_refused)
     blueprint.after_request(_harden)
     app.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)

@@ -18,7 +18,7 @@ from app.jobs import figures
 class JobAnalyticsQuery(Input):
     """Of which time, and of which agent."""
 
-    window: Literal["24h", "7d", "30d"] = "7d"
+    window: Literal["1h", "6h", "24h", "7d", "30d"] = "7d"
     agent_id: str | None = Field(None, max_length=100)
 
 
@@ -68,14 +68,20 @@ class AgentJobs(BaseModel):
     cancelled: int
     success_rate: float | None
     mean_seconds: float | None
+    p50_seconds: float | None
     p95_seconds: float | None
     wait_seconds: float | None
+    quality_score: float | None = Field(description="0 to 10, of those that a quality gate judged.")
+    cost_usd_per_run: float | None = Field(
+        description="Of jobs that used a model; null: nothing has a price."
+    )
+    tokens_per_run: int | None = Field(description="Of jobs that used a model; null: none did.")
 
 
 class JobAnalyticsOut(BaseModel):
     """How jobs went; times are seconds, rates 0 to 1, and null is unknown."""
 
-    window: Literal["24h", "7d", "30d"]
+    window: Literal["1h", "6h", "24h", "7d", "30d"]
     since: When
     jobs: int
     most_jobs: int = Field(description="The figures are of the newest so many jobs at most.")
@@ -85,7 +91,9 @@ class JobAnalyticsOut(BaseModel):
     duration: Spread = Field(description="Of completed jobs, without the time they waited for people.")
     wait: Spread = Field(description="From the submission to the start.")
     jobs_per_hour: float | None = Field(description="Completed or failed.")
-    speed: list[SpeedPart] = Field(description="By hour, by six hours or by day; oldest first.")
+    speed: list[SpeedPart] = Field(
+        description="By 5 or 15 minutes, by one hour or six, or by day; oldest first."
+    )
     peak_hours: list[int] = Field(description="The three busiest hours of the day, UTC; the busiest first.")
     hours: list[HourFigures] = Field(description="All 24.")
     agents: list[AgentJobs] = Field(description="At most fifty; those with most jobs first.")

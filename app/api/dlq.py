@@ -16,7 +16,7 @@ from app.api.reading import Input
 from app.api.shapes import JSON, Moment, Page, PageQuery, When
 from app.db import Row
 from app.errors import Invalid
-from app.jobs import dead_letters, intake, states
+from app.jobs import dead_letters, error_groups, intake, states
 
 MOST_OF_A_GROUP = 500
 
@@ -93,10 +93,16 @@ class ResubmittedOut(BaseModel):
 class GroupsQuery(Input):
     """Which groups."""
 
-    window: Literal["1h", "24h", "7d", "30d"] | None = Field(
+    window: Literal["1h", "3h", "24h", "3d", "7d", "30d"] | None = Field(
         None, description="Failures of so long ago at most."
     )
     open_only: bool = Field(True, description="Leave out what was resubmitted.")
+    status: Literal["open", "resolved", "ignored", "any"] = Field(
+        "open", description="What was said of the group; a resolved one is open again when it comes back."
+    )
+
+
+GroupStatus = Literal["open", "resolved", "ignored"]
 
 
 class GroupOut(BaseModel):
@@ -111,6 +117,33 @@ class GroupOut(BaseModel):
     last_at: When
     newest_dlq_id: str
     user_error: bool
+    status: GroupStatus
+    note: str | None
+    changed_by: str | None = Field(description="Who said so.")
+    changed_at: When | None
+
+
+class GroupSaidOut(BaseModel):
+    """What is true of a group now."""
+
+    group_key: str
+    agent_id: str
+    error_type: str
+    error_message: str
+    letters: int
+    unsent: int = Field(description="Those that were not resubmitted.")
+    first_at: When
+    last_at: When
+    status: GroupStatus
+    note: str | None
+    changed_by: str | None
+    changed_at: When | None
+
+
+class GroupNoteIn(Input):
+    """Why."""
+
+    note: Annotated[str, StringConstraints(max_length=error_groups.LONGEST_NOTE)] | None = None
 
 
 class GroupsOut(BaseModel):
@@ -182,14 +215,50 @@ def resubmit_dead_letter(dlq_id: UUID, body: ResubmitIn | None) -> dict[str, Any
 
 @op("GET", "/api/v1/dlq/groups", verb="view_dlq", out=GroupsOut)
 def list_dead_letter_groups(query: GroupsQuery) -> dict[str, Any]:
-    """Group dead letters by cause."""
+    """Group dead letters by cause; those that were called resolved or ignored only if you ask for them."""
     window = dead_letters.WINDOWS[query.window] if query.window else None
-    return {"groups": dead_letters.groups(window, open_only=query.open_only)}
+    state = None if query.status == "any" else query.status
+    return {"groups": dead_letters.groups(window, open_only=query.open_only, state=state)}
 
 
 @op(
     "POST",
-    "/api/v1/dlq/groups/<group_key>/resubmit",
+    "/api/v1/dlq/groups/<path:group_key>/resolve",
+    verb="resubmit_dlq",
+    out=GroupSaidOut,
+    errors=(404,),
+)
+def resolve_group(group_key: str, body: GroupNoteIn | None) -> dict[str, Any]:
+    """Say that the cause of a group is dealt with; it is open again by itself when it comes back."""
+    return _say(group_key, "resolved", body)
+
+
+@op(
+    "POST", "/api/v1/dlq/groups/<path:group_key>/ignore", verb="resubmit_dlq", out=GroupSaidOut, errors=(404,)
+)
+def ignore_group(group_key: str, body: GroupNoteIn | None) -> dict[str, Any]:
+    """Say that nobody needs to look at a group, now or later."""
+    return _say(group_key, "ignored", body)
+
+
+@op(
+    "POST", "/api/v1/dlq/groups/<path:group_key>/reopen", verb="resubmit_dlq", out=GroupSaidOut, errors=(404,)
+)
+def reopen_group(group_key: str, body: GroupNoteIn | None) -> dict[str, Any]:
+    """Take back what was said of a group."""
+    return _say(group_key, "open", body)
+
+
+def _say(group_key: str, status: str, body: GroupNoteIn | None) -> dict[str, Any]:
+    note = body.note if body else None
+    row = error_groups.say(group_key, status, by=current_principal().user_id, note=note)
+    noted(f"dead_letter_group.{'reopened' if status == 'open' else status}", group_key[:300])
+    return {name: row[name] for name in GroupSaidOut.model_fields}
+
+
+@op(
+    "POST",
+    "/api/v1/dlq/groups/<path:group_key>/resubmit",
     verb="resubmit_dlq",
     out=GroupResubmittedOut,
     errors=(409,),

@@ -1,6 +1,6 @@
 """Health: may be asked without a token, tells only what is up, and answers while things are down.
 
-`healthy` everything is there · `degraded` work goes on, slower · `unhealthy` (503) the database is away
+`healthy` everything is there · `degraded` work goes on, slower · `unhealthy` (503) the database is away, or most polls fail
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from app.api.auth import settings
 from app.api.glue import op
 from app.api.shapes import When
 from app.db import AWAY, db
-from app.jobs import stats
+from app.polling import queries as polling
+from app.polling import thresholds
 from app.workers import fleet
 
 REDIS_PATIENCE_SECONDS = 0.5
@@ -50,6 +51,41 @@ class SystemHealthOut(BaseModel):
     status: State
     checks: dict[str, Check]
     timestamp: When
+
+
+class PollingViewOut(BaseModel):
+    """Polls of the last minutes as one side saw them."""
+
+    polls: int
+    failures: int
+    success_rate: float | None
+    unchanged_rate: float | None = Field(description="Answered 304.")
+    average_ms: float | None
+    p95_ms: float | None
+    recovery_seconds: float | None = Field(
+        description="From the first failure to the next good answer, on average."
+    )
+    query_most_ms: float | None = Field(description="The slowest query to Postgres; of the server only.")
+
+
+class PollingCheckOut(BaseModel):
+    """One figure against what it may be at most."""
+
+    name: str
+    title: str
+    unit: Literal["share", "seconds"]
+    value: float | None = Field(description="Of the side that is worse off; null where too little is known.")
+    threshold: float
+    over: bool
+
+
+class PollingHealthOut(HealthOut):
+    """How polling goes."""
+
+    minutes: int = Field(description="The figures are of so many minutes.")
+    checks: list[PollingCheckOut]
+    server: PollingViewOut | None = Field(description="As this server answered.")
+    pages: PollingViewOut | None = Field(description="As open pages felt it.")
 
 
 class AliveOut(BaseModel):
@@ -92,10 +128,21 @@ def get_worker_health() -> Answer:
     return _answer(_workers())
 
 
-@op("GET", "/api/health/polling", public=True, out=HealthOut, also={503: HealthOut}, bare=True)
+@op("GET", "/api/health/polling", public=True, out=PollingHealthOut, also={503: PollingHealthOut}, bare=True)
 def get_polling_health() -> Answer:
-    """Say whether what pages poll is answered fast enough."""
-    return _answer(_timed(lambda: stats.queues(fresh=True)))
+    """Say whether what is polled is answered, and fast enough; 503 when most polls fail, or the database is away."""
+    found: dict[str, dict[str, Any]] = {}
+    health = _timed(lambda: found.update(polling.figures(polling.PRESENT_MINUTES)))
+    worst = polling.worse(found)
+    checks = thresholds.judged(worst)
+    over = [check["title"].lower() for check in checks if check["over"]]
+    if over and health["status"] != "unhealthy":
+        health |= {"status": thresholds.state(worst), "reason": f"over the limit: {', '.join(over)}"}
+    views = {
+        view: polling.as_numbers(found[view], PollingViewOut.model_fields) if view in found else None
+        for view in polling.VIEWS.values()
+    }
+    return _answer(health | views | {"minutes": polling.PRESENT_MINUTES, "checks": checks})
 
 
 def _answer(health: dict[str, Any]) -> Answer:

@@ -268,6 +268,12 @@ class JobsQuery(PageQuery):
     q: Annotated[str, StringConstraints(max_length=200)] | None = Field(
         None, description="In the name, the agent, the error, or the beginning of the id."
     )
+    filter: Annotated[str, StringConstraints(max_length=1000)] | None = Field(
+        None,
+        description="As in the dashboard: free words and `agent: status: priority: pool: tag: since: until: error: "
+        "quality: workflow: schedule: by: cost: id:`, as in `status:failed agent:a,b since:24h -tag:test timeout`. "
+        "All conditions must hold, these and the other parameters.",
+    )
     pool: Literal["marketing", "testing", "engineering", "general"] | None = None
     workflow_id: UUID | None = Field(None, description="The steps of one run.")
     schedule_id: UUID | None = Field(None, description="What one schedule submitted.")

@@ -110,6 +110,7 @@ class Blocker(BaseModel):
         "rate_limit", "busy", "queue", "approval",
     ]  # fmt: skip
     message: str
+    short: str = Field(description="The same in a few words, as lists show it.")
     until: When | None = Field(None, description="When it ends by itself; null: not by itself, or unknown.")
     subject: str | None = Field(
         None,

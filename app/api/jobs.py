@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
 
-from app.accounts.permissions import may, own_only
+from app.accounts.permissions import may
 from app.agents import registry
 from app.api import conditional, cursors
 from app.api.answers import Answer
 from app.api.auth import current_principal
 from app.api.glue import op
+from app.api.job_filter import understood
 from app.api.job_shapes import (
     MOST_AT_ONCE,
     OF_A_POST,
@@ -38,7 +41,8 @@ from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON
 from app.db import Row
 from app.errors import CallboardError, Invalid
-from app.jobs import document, intake, lifecycle, queries, stats
+from app.jobs import chosen, document, intake, lifecycle, queries, reach, stats
+from app.jobs.chosen import NONE
 from app.jobs.intake import Wish
 from app.jobs.lifecycle import Order
 from app.jobs.states import Priority, Status, parse_status
@@ -92,20 +96,30 @@ def submit_jobs(body: BulkIn) -> Answer:
 
 @op("GET", "/api/v1/jobs", verb="view_task", out=JobsOut)
 def list_jobs(query: JobsQuery) -> dict[str, Any]:
-    """List jobs, newest first: your own, or all for admins and viewers."""
+    """List jobs, newest first: your own, or all for admins and viewers.
+
+    Words, costs and whatever else no index knows are looked for among the newest 50,000 jobs that fit the rest, and
+    `total` counts those. The page may then be short or empty and still have a `next_cursor`, which goes on behind them.
+    """
     who = current_principal()
-    chosen = _filter(query, own_only(who, "view_task"))
+    wanted = _filter(query)
     before = cursors.read(query.cursor) if query.cursor else None
-    rows = queries.page(chosen, before=before, limit=query.limit, offset=query.offset)
+    rows = queries.page(wanted, before=before, limit=query.limit, offset=query.offset)
     shown = [document.brief(row, who) for row in rows]
     return {
         "jobs": shown,
         "tasks": shown,
-        "total": queries.count(chosen),
+        "total": queries.count(wanted),
         "limit": query.limit,
         "offset": query.offset,
-        "next_cursor": cursors.after(rows, query.limit, "submitted_at", "job_id"),
+        "next_cursor": cursors.after(rows, query.limit, "submitted_at", "job_id") or _behind(wanted, before),
     }
+
+
+def _behind(wanted: queries.Filter, before: tuple[datetime, str] | None) -> str | None:
+    """The mark of where a search stopped before the end of the list."""
+    end = reach.horizon(wanted, before)
+    return cursors.after([end], 1, "submitted_at", "job_id") if end else None
 
 
 @op("GET", "/api/v1/jobs/<job_id>", verb="view_task", out=JobOut, errors=(404,), conditional=True)
@@ -285,21 +299,25 @@ def accepted(row: Row, **because_of: str) -> Answer:
     return Answer(body, headers={"Location": links["self"]})
 
 
-def _filter(query: JobsQuery, owner: str | None) -> queries.Filter:
-    return queries.Filter(
-        owner=owner,
+def _filter(query: JobsQuery) -> queries.Filter:
+    """What the query asks for: by `filter` and by the other parameters, which all must hold."""
+    base = chosen.which(understood(query.filter or ""), current_principal())
+    statuses = tuple(str(parse_status(word)) for word in query.status)
+    if statuses and base.statuses:
+        statuses = tuple(status for status in statuses if status in base.statuses) or (NONE,)
+    return replace(
+        base,
         agent_id=query.agent_id and registry.canonical(query.agent_id),
-        statuses=tuple(parse_status(word) for word in query.status),
+        statuses=statuses or base.statuses,
         priority_rank=None if query.priority is None else int(Priority.named(query.priority)),
-        since=query.since,
-        until=query.until,
+        since=max(filter(None, (query.since, base.since)), default=None),
+        until=min(filter(None, (query.until, base.until)), default=None),
         tag=query.tag,
         text=query.q,
         pool=query.pool,
         workflow_id=str(query.workflow_id) if query.workflow_id else None,
         schedule_id=str(query.schedule_id) if query.schedule_id else None,
         verdict=query.verdict,
-        in_errors=may(current_principal(), "view_task_content"),
     )
 
 

@@ -8,23 +8,28 @@ polls therefore takes nothing from what its user may submit.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
 from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limiter
 from limits import RateLimitItem, RateLimitItemPerMinute, WindowStats
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.accounts import attempts
 from app.api.auth import current_principal, settings
+from app.api.request_id import current as current_request_id
+from app.db import AWAY, db
 from app.errors import TooMany
 from app.settings import Settings
 
 LOGIN = "5 per minute;20 per hour"
 REDIS_PATIENCE_SECONDS = 0.2
+MINUTE = 60.0
 
 
 def _caller() -> str:
@@ -42,7 +47,36 @@ def _login_name() -> str:
 limiter = Limiter(
     key_func=_caller, key_prefix="callboard", in_memory_fallback_enabled=True, strategy="fixed-window"
 )
-_polls = FixedWindowRateLimiter(MemoryStorage())
+
+
+class Minutes:
+    """How often each caller came in their present minute, which begins when they first come.
+
+    The library's own counter in memory starts a thread for every few counts; polls are too many for that.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        """Nobody came yet; `now` is in seconds since 1970."""
+        self._now = now
+        self._lock = Lock()
+        self._counts: dict[str, tuple[float, int]] = {}
+        self._swept_at = now()
+
+    def come(self, caller: str) -> tuple[int, float]:
+        """How often `caller` came with this time, and when their minute ends."""
+        now = self._now()
+        with self._lock:
+            if now - self._swept_at >= MINUTE:
+                self._counts = {who: seen for who, seen in self._counts.items() if seen[0] > now}
+                self._swept_at = now
+            ends_at, count = self._counts.get(caller, (0.0, 0))
+            if ends_at <= now:
+                ends_at, count = now + MINUTE, 0
+            self._counts[caller] = (ends_at, count + 1)
+        return count + 1, ends_at
+
+
+_polls = Minutes()
 
 
 def init_app(app: Flask) -> None:
@@ -57,6 +91,12 @@ def init_app(app: Flask) -> None:
             "retry": Retry(NoBackoff(), 0),
         }
     limiter.init_app(app)
+    limiter.request_filter(_is_read)
+
+
+def _is_read() -> bool:
+    """Reads are counted by `spend_poll`; Flask-Limiter need not even look for limits of theirs."""
+    return request.method in ("GET", "HEAD")
 
 
 def write_limits() -> str:
@@ -93,10 +133,9 @@ def _spend_poll(caller: str) -> None:
     amount = settings().poll_limit_per_minute
     if not amount:
         return
-    limit = RateLimitItemPerMinute(amount)
-    allowed = _polls.hit(limit, "poll", caller)
-    g.poll_standing = (limit, _polls.get_window_stats(limit, "poll", caller))
-    if not allowed:
+    count, ends_at = _polls.come(caller)
+    g.poll_standing = (RateLimitItemPerMinute(amount), WindowStats(ends_at, max(0, amount - count)))
+    if count > amount:
         raise TooMany(f"The limit is {amount} reads a minute; slow down.")
 
 
@@ -110,6 +149,14 @@ def spend_login(name: str) -> None:
 @limiter.shared_limit(_login_limit, scope="login-name", key_func=_login_name)
 def _spend_login() -> None:
     """Two limits: many names from one address, one name from many addresses."""
+
+
+def note_refused(response: Response) -> Response:
+    """Write down that somebody tries to sign in again and again; what was counted alone would end at the limit."""
+    if response.status_code == 429 and "login_name" in g:
+        with suppress(*AWAY), db.transaction():
+            attempts.limited(request.remote_addr, request_id=current_request_id())
+    return response
 
 
 def describe(response: Response) -> Response:

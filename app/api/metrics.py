@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from app import clock
 from app.accounts.permissions import own_only
+from app.alerts import queries as alerts
 from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.shapes import When
@@ -107,12 +108,20 @@ class _Figures:
             "state",
             {name: living[name] for name in ("threads", "busy")},
         )
+        yield _alerts()
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
+    return family
+
+
+def _alerts() -> GaugeMetricFamily:
+    family = GaugeMetricFamily("callboard_alerts", "Active alerts.", labels=["rule", "severity"])
+    for line in alerts.by_rule():
+        family.add_metric([line["rule"], line["severity"]], line["active"])
     return family
 
 

@@ -35,6 +35,7 @@ class WorkersLine(BaseModel):
     total: int
     active: int
     idle: int
+    draining: int = Field(description="Those that take nothing more; no other figure but total counts them.")
     threads: int
     busy: int
     utilization: float = Field(ge=0, description="Share of their threads that work, 0 to 1.")
@@ -62,6 +63,8 @@ class PoolOut(BaseModel):
     waiting: int
     running: int
     oldest_waiting_since: When | None
+    workers: int
+    draining: int
     threads: int
     busy: int
     utilization: float
@@ -97,6 +100,7 @@ class ScalingOut(BaseModel):
     utilization: float
     smallest: int
     largest: int
+    reason: str = Field(description="Why so many.")
 
 
 @op("GET", "/api/v1/queues/stats", verb="view_queues", out=QueueStatsOut)
@@ -134,9 +138,11 @@ def resume_queue(pool: str) -> dict[str, Any]:
 def get_scaling() -> dict[str, Any]:
     """Say how many workers would be right; something outside starts and stops them."""
     living, waiting = fleet.capacity(), sum(line["depth"] for line in stats.queues().values())
+    current = living["total"] - living["draining"]
     return {
-        "current": living["total"],
-        "wanted": fleet.wanted(living["total"], waiting, living["utilization"]),
+        "current": current,
+        "wanted": fleet.wanted(current, waiting, living["utilization"]),
+        "reason": fleet.why(current, waiting, living["utilization"]),
         "waiting": waiting,
         "utilization": living["utilization"],
         "smallest": fleet.SMALLEST,
@@ -146,5 +152,5 @@ def get_scaling() -> dict[str, Any]:
 
 def _with_workers(lines: list[Row]) -> list[Row]:
     workers = {line["pool"]: line for line in fleet.by_pool(POOLS)}
-    nobody = {"threads": 0, "busy": 0, "utilization": 0.0}
+    nobody = {"workers": 0, "draining": 0, "threads": 0, "busy": 0, "utilization": 0.0}
     return [nobody | workers.get(line["pool"], {}) | line for line in lines]

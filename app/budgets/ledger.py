@@ -127,6 +127,7 @@ _KEYS = {
     "model": "model",
     "provider": "provider",
     "team": "team",
+    "schedule": "schedule_id::text",
     "day": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 }
 _OF_CALLS = """count(*) AS calls, count(DISTINCT job_id) AS jobs,
@@ -136,8 +137,12 @@ _OF_CALLS = """count(*) AS calls, count(DISTINCT job_id) AS jobs,
     coalesce(sum(tokens) FILTER (WHERE notional_usd IS NULL), 0)::bigint AS unpriced_tokens"""
 
 
-def report(group_by: str, since: datetime, until: datetime, *, limit: int = 500) -> list[Row]:
-    """What was used in a time, by agent, model, provider, team or day; dearest first, days newest first.
+def report(
+    group_by: str, since: datetime, until: datetime, *, owner: str | None = None, limit: int = 500
+) -> list[Row]:
+    """What was used in a time, by agent, model, provider, team, schedule or day; dearest first, days newest first.
+
+    `owner`: by jobs of theirs only.
 
     Each row: key, calls, jobs, tokens of each kind, cash_usd (what an API bills), notional_usd (everything priced,
     subscriptions too); both None where nothing is priced; unpriced_tokens and their share of all tokens.
@@ -146,10 +151,12 @@ def report(group_by: str, since: datetime, until: datetime, *, limit: int = 500)
     rows = db.rows(
         f"""WITH calls AS (
                 SELECT {_KEYS[group_by]} AS key, job_id, {_SUMS} FROM usage_events
-                WHERE at >= %(since)s AND at < %(until)s GROUP BY 1, job_id, fence, call_id)
+                WHERE at >= %(since)s AND at < %(until)s AND (%(owner)s::text IS NULL OR submitted_by = %(owner)s)
+                GROUP BY 1, job_id, fence, call_id)
             SELECT key, {_OF_CALLS} FROM calls GROUP BY key ORDER BY {order} LIMIT %(limit)s""",
         since=since,
         until=until,
+        owner=owner,
         limit=limit,
     )
     return [_shared(row) for row in rows]
@@ -212,3 +219,23 @@ def events(job_id: str, *, after: int = 0, limit: int = 200) -> list[Row]:
         after=after,
         limit=limit,
     )
+
+
+def calls(job_id: str, *, limit: int = 200) -> list[Row]:
+    """What each model call of a job used, the last `limit` of them, oldest first.
+
+    Each {attempt, call_id, at, provider, model, tokens of each kind, cost_usd, cost_status, billing}; `cost_usd` is
+    None for what has no price.
+    """
+    rows = db.rows(
+        f"""SELECT fence AS attempt, call_id, min(at) AS at, max(provider) AS provider, max(model) AS model, {_SUMS},
+                   sum(cost_usd) AS cost_usd, max(billing) AS billing,
+                   CASE WHEN bool_or(cost_status = 'reported') THEN 'reported'
+                        WHEN bool_or(cost_status = 'derived') THEN 'derived'
+                        WHEN bool_or(cost_status = 'unaccounted') THEN 'unaccounted' ELSE 'unpriced' END AS cost_status
+            FROM usage_events WHERE job_id = %(job)s GROUP BY fence, call_id
+            ORDER BY min(id) DESC LIMIT %(limit)s""",
+        job=job_id,
+        limit=limit,
+    )
+    return rows[::-1]

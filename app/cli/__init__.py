@@ -14,11 +14,14 @@ COMMANDS = {
     "db": "app.cli.database:database",
     "seed": "app.cli.database:seed",
     "agents": "app.cli.agents:agents",
+    "bulk": "app.cli.bulk:bulk",
     "workflows": "app.cli.workflows:workflows",
     "schedules": "app.cli.schedules:schedules",
+    "workers": "app.cli.workers:workers",
     "approvals": "app.cli.approvals:approvals",
     "policies": "app.cli.policies:policies",
     "quality": "app.cli.quality:quality",
+    "alerts": "app.cli.alerts:alerts",
     "models": "app.cli.models:models",
 }
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from flask import g
 
 from app import audit
 from app.accounts.permissions import may
+from app.dashboard.htmx import once
 from app.dashboard.session import asking
 from app.db import Row
-from app.errors import Conflict, NotFound
+from app.errors import NotFound
 from app.jobs import intake, lifecycle, queries
-from app.jobs.states import FINAL
 
 
 def checked_id(text: str) -> str:
@@ -23,6 +22,29 @@ def checked_id(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise NotFound from None
+
+
+def found(job_id: str, *, full: bool = False) -> Row:
+    """The job's row, read once for all that a page or a look shows of it; NotFound if there is none."""
+    wanted = checked_id(job_id)
+    whole = once(("job", wanted), dict[str, Row])
+    if full and "full" not in whole:
+        whole["full"] = queries.get(wanted, full=True)
+    if "full" not in whole and "light" not in whole:
+        whole["light"] = queries.get(wanted)
+    return whole.get("full") or whole["light"]
+
+
+def glimpsed(job_id: str) -> Row:
+    """Of the job's row what decides whether something is new (queries.version), unless more was read already."""
+    wanted = checked_id(job_id)
+    whole = once(("job", wanted), dict[str, Row])
+    if not whole:
+        seen = queries.version(wanted)
+        if seen is None:
+            raise NotFound(f"there is no job {wanted}")
+        whole["glimpse"] = seen
+    return next(iter(whole.values()))
 
 
 def noted(action: str, subject: str, **details: Any) -> None:
@@ -82,38 +104,3 @@ def resubmit(dlq_id: str, *, priority: str | None, changes: dict[str, Any]) -> s
     )
     noted("dead_letter.resubmitted", dlq_id, new_job_id=new_id)
     return new_id
-
-
-def cancel_each(job_ids: list[str]) -> tuple[int, int]:
-    """Cancel those that can be; answers how many were and how many were not."""
-    return _each(
-        job_ids,
-        "cancel_task",
-        lambda row: row["status"] not in FINAL,
-        lambda row: lifecycle.cancel(row["job_id"]),
-    )
-
-
-def retry_each(job_ids: list[str]) -> tuple[int, int]:
-    """Send in again those that are over; answers how many were and how many were not."""
-    return _each(job_ids, "retry_task", lambda row: row["status"] in FINAL, lambda row: again(row["job_id"]))
-
-
-def _each(
-    job_ids: list[str], verb: str, possible: Callable[[Row], bool], act: Callable[[Row], object]
-) -> tuple[int, int]:
-    rows = queries.some([checked_id(job_id) for job_id in job_ids])
-    mine = [row for row in rows.values() if possible(row) and may(asking(), verb, row["submitted_by"])]
-    done = 0
-    for row in mine:
-        try:
-            act(row)
-        except Conflict:  # ended between looking and acting
-            continue
-        done += 1
-    if done:
-        noted(f"jobs.{verb}", f"{done} jobs")
-    return done, len(set(job_ids)) - done
-
-
-BULK: dict[str, Callable[[list[str]], tuple[int, int]]] = {"cancel": cancel_each, "retry": retry_each}

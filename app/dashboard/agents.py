@@ -12,11 +12,12 @@ from flask import render_template
 from app.accounts.permissions import demand, may
 from app.agents import importing, registry, versions
 from app.agents.registry import AgentRecord
-from app.dashboard import agent_limits, forms
-from app.dashboard.htmx import Context, Panel, every
+from app.dashboard import agent_figures, agent_limits, forms
+from app.dashboard.htmx import Context, Panel, asked, every
 from app.dashboard.session import asking, settings
 
 REFRESH_MS = 15_000
+BY_TEAM = "team"
 
 
 def page() -> str:
@@ -25,7 +26,7 @@ def page() -> str:
     agents = registry.all_agents()
     return render_template(
         "agents/page.html",
-        listing=LISTING.embed(),
+        listing=LISTING.embed({"sort": _sort()} if _sort() != BY_TEAM else None),
         count=len(agents),
         problems=importing.problems() if may(asking(), "configure_agent") else [],
     )
@@ -33,8 +34,23 @@ def page() -> str:
 
 def _listing() -> Context:
     demand(asking(), "view_agents")
-    teams = groupby(registry.all_agents(), key=lambda agent: agent.team)
-    return {"teams": [(team_name(team), list(agents)) for team, agents in teams], "poll": every(REFRESH_MS)}
+    lines = agent_figures.lines(registry.all_agents(), asking())
+    if _sort() == BY_TEAM:
+        teams = groupby(lines, key=lambda line: line["agent"].team)
+        groups = [(team_name(team), list(found)) for team, found in teams]
+    else:
+        groups = [("", agent_figures.in_order(lines, _sort()))] if lines else []
+    return {
+        "groups": groups,
+        "sort": _sort(),
+        "columns": agent_figures.COLUMNS,
+        "poll": every(REFRESH_MS),
+    }
+
+
+def _sort() -> str:
+    word = asked().get("sort", BY_TEAM)
+    return word if word in agent_figures.ORDERS else BY_TEAM
 
 
 def team_name(team: str) -> str:

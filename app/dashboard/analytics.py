@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 
 from app.accounts.permissions import demand, own_only
 from app.agents import registry
-from app.dashboard.htmx import Context, Panel, every
+from app.dashboard.htmx import Context, Panel, asked, every
+from app.dashboard.job_chart import RANGES, chart
 from app.dashboard.session import asking
-from app.dashboard.words import duration
+from app.dashboard.words import dollars, duration
 from app.db import Row
-from app.jobs import figures
+from app.jobs import figures, rollups
 
 REFRESH_MS = 15_000
-STEPS = {"24h": "an hour", "7d": "six hours", "30d": "a day"}
-WINDOWS = {"24h": "Last 24 h", "7d": "7 days", "30d": "30 days"}
 
 
 def page() -> str:
@@ -28,56 +27,50 @@ def page() -> str:
         window=_window(),
         agent=_agent(),
         agents=registry.all_agents(),
-        windows=WINDOWS,
+        windows=RANGES,
         figures=FIGURES.embed({"window": _window()} | ({"agent": _agent()} if _agent() else {})),
     )
 
 
 def _window() -> str:
-    asked = request.args.get("window", figures.USUAL_WINDOW)
-    return asked if asked in WINDOWS else figures.USUAL_WINDOW
+    word = asked().get("window", figures.USUAL_WINDOW)
+    return word if word in RANGES else figures.USUAL_WINDOW
 
 
 def _agent() -> str:
-    asked = request.args.get("agent", "").strip()
-    return asked if any(agent.agent_id == asked for agent in registry.all_agents()) else ""
+    word = asked().get("agent", "").strip()
+    return word if any(agent.agent_id == word for agent in registry.all_agents()) else ""
 
 
 def _read() -> Context:
-    found = figures.figures(_window(), owner=own_only(asking(), "view_task"), agent_id=_agent() or None)
+    owner, agent_id = own_only(asking(), "view_task"), _agent() or None
+    found = figures.figures(_window(), owner=owner, agent_id=agent_id)
     hours = {line["hour"]: line for line in found["hours"]}
+    drawn = chart(rollups.series(_window(), owner=owner, agent_id=agent_id), _window())
     return {
         "figures": found,
-        "speed": [_part(line) for line in found["speed"]],
+        "chart": drawn,
         "day": [_hour(line) for line in found["hours"]],
         "busiest": [hours[hour] | {"span": _span(hour)} for hour in found["peak_hours"]],
-        "fastest": _fastest(found["speed"]),
-        "step": STEPS[_window()],
-        "lasts": WINDOWS[_window()].removeprefix("Last "),
+        "fastest": _fastest(drawn["points"]),
+        "agents": [line | {"cost_words": _cost(line)} for line in found["agents"]],
+        "whose": "" if owner is None else "of your ",
         "poll": every(REFRESH_MS),
     }
 
 
-def _part(line: Row) -> dict[str, Any]:
-    words = (
-        f"{_stretch(line)}: {line['completed']:,} completed, "
-        f"{line['failed']:,} failed, {line['jobs_per_hour']:,.1f} an hour"
-    )
-    return {"ok": line["completed"], "bad": line["failed"], "words": words}
-
-
 def _fastest(parts: list[Row]) -> Row:
-    """The part of the time in which most was done, the newest of several."""
-    found = max(reversed(parts), key=lambda line: line["jobs_per_hour"])
-    return found | {"span": _stretch(found)}
+    """The part of the time in which most was done, the newest of several: {span, jobs_per_hour}."""
+    found = max(reversed(parts), key=lambda part: part["ok"] + part["bad"])
+    hours = (found["until"] - found["at"]) / timedelta(hours=1)
+    return {"span": f"{found['span']} UTC", "jobs_per_hour": (found["ok"] + found["bad"]) / hours}
 
 
-def _stretch(line: Row) -> str:
-    return f"{_moment(line['at'])} to {_moment(line['until'])} UTC"
-
-
-def _moment(at: datetime) -> str:
-    return at.strftime("%-d %b, %H:%M")
+def _cost(line: Row) -> str:
+    """What a run cost on average, honestly: tokens where nothing has a price."""
+    if line["cost_usd_per_run"]:
+        return dollars(line["cost_usd_per_run"])
+    return "–" if line["tokens_per_run"] is None else f"{line['tokens_per_run']:,} tok"
 
 
 def _hour(line: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from app.approvals import asking as questions
 from app.approvals import queries
 from app.dashboard import actions, approval_card, links
 from app.dashboard.approval_card import KINDS, LOOKS, Typed
-from app.dashboard.htmx import STOP, Context, Panel, every
+from app.dashboard.htmx import STOP, Context, Panel, asked, every
 from app.dashboard.session import asking
 from app.db import Row, db
 from app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -32,7 +32,7 @@ def page() -> str:
 
 
 def _kind() -> str | None:
-    wanted = request.args.get("kind")
+    wanted = asked().get("kind")
     return wanted if wanted in KINDS else None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 
 from app import clock
 from app.accounts.permissions import demand
 from app.budgets import ledger
-from app.dashboard.htmx import Context, Panel, every
+from app.dashboard.htmx import Context, Panel, asked, every
 from app.dashboard.session import asking
 from app.db import Row
 
@@ -34,13 +34,13 @@ def page() -> str:
 
 
 def _by() -> str:
-    asked = request.args.get("by", USUAL_GROUP)
-    return asked if asked in GROUPS else USUAL_GROUP
+    word = asked().get("by", USUAL_GROUP)
+    return word if word in GROUPS else USUAL_GROUP
 
 
 def _days() -> str:
-    asked = request.args.get("days", USUAL_WINDOW)
-    return asked if asked in WINDOWS else USUAL_WINDOW
+    word = asked().get("days", USUAL_WINDOW)
+    return word if word in WINDOWS else USUAL_WINDOW
 
 
 def _read() -> Context:

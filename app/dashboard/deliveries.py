@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand, may, own_only
 from app.dashboard import actions, links
-from app.dashboard.htmx import STOP, Context, Panel, every
+from app.dashboard.htmx import STOP, Context, Panel, asked, every
 from app.dashboard.session import asking
 from app.dashboard.words import Look, look
 from app.db import Row, db
@@ -30,7 +30,7 @@ _BAD = Look("Failed", "cross", "red")
 def page() -> str:
     """GET /deliveries, narrowed by `status`, `channel` and `event`."""
     demand(asking(), "view_deliveries")
-    before = {"before": request.args["before"]} if request.args.get("before") else {}
+    before = {"before": asked()["before"]} if asked().get("before") else {}
     return render_template(
         "deliveries/page.html",
         listing=LISTING.embed({**_wanted(), **before}),
@@ -44,7 +44,7 @@ def page() -> str:
 def _wanted() -> dict[str, str]:
     """What the address asks for; unknown words are ignored."""
     known = {"status": set(LOOKS), "channel": set(CHANNELS), "event": set(events.EVENTS)}
-    return {name: request.args[name] for name, words in known.items() if request.args.get(name) in words}
+    return {name: asked()[name] for name, words in known.items() if asked().get(name) in words}
 
 
 def _owner() -> str | None:

@@ -6,8 +6,9 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+import psycopg2
 from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, url_for
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -61,15 +62,15 @@ def answer(error: Exception) -> AnyResponse:
         db.session.rollback()
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # type: ignore[return-value]
-    status, detail, retry_after = _meaning(error)
+    status, detail, retry_after = meaning(error)
     if status == 401 and not _is_fragment():
         back = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("dashboard.sign_in", next=back))
     return _page(status, detail, retry_after, error.allowed if isinstance(error, Conflict) else [])
 
 
-def _meaning(error: Exception) -> tuple[int, str | None, int | None]:
-    """Status, sentence and seconds to wait."""
+def meaning(error: Exception) -> tuple[int, str | None, int | None]:
+    """Status, sentence and seconds to wait; what nobody foresaw is logged."""
     if isinstance(error, CallboardError):
         return error.status, error.message, error.retry_after if isinstance(error, Unavailable) else None
     if isinstance(error, HTTPException):
@@ -77,8 +78,18 @@ def _meaning(error: Exception) -> tuple[int, str | None, int | None]:
     if isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         log.warning("page.database_away", error=type(error).__name__)
         return 503, None, 5
+    if isinstance(error, psycopg2.DataError | DataError):
+        log.warning("page.unstorable", error=str(error).partition("\n")[0])
+        return 422, None, None
+    if isinstance(error, ValueError) and _has_nul():  # Postgres takes none
+        return 400, None, None
     log.error("page.failed", path=loggable(request.path), exc_info=error)
     return 500, None, None
+
+
+def _has_nul() -> bool:
+    """Whether somebody sent a NUL in a form; addresses with one get no further than the door."""
+    return any("\x00" in text for pair in request.form.items(multi=True) for text in pair)
 
 
 def _page(status: int, detail: str | None, retry_after: int | None, allowed: list[str]) -> Response:

@@ -7,8 +7,7 @@ from typing import Any
 
 from flask import render_template, request
 
-from app.accounts.permissions import demand
-from app.dashboard import actions, score_chart
+from app.dashboard import job_seen, score_chart
 from app.dashboard.gated import gate_of, text_at
 from app.dashboard.htmx import STOP, Context, Panel, every
 from app.dashboard.prose import rendered
@@ -17,7 +16,6 @@ from app.dashboard.session import asking, settings
 from app.dashboard.words import pretty
 from app.db import Row
 from app.errors import NotFound
-from app.jobs import queries
 from app.jobs.document import etag
 from app.quality import drafts
 from app.quality.subject import text_of
@@ -26,16 +24,8 @@ FIRST_LOOK_MS = 5000
 """While an agent with a gate has no draft yet."""
 
 
-def _readable(job_id: str) -> Row:
-    """A job that whoever asks may look into."""
-    row = queries.get(actions.checked_id(job_id))
-    demand(asking(), "view_task", row["submitted_by"])
-    demand(asking(), "view_task_content", row["submitted_by"])
-    return row
-
-
 def _glance(job_id: str) -> tuple[str, str]:
-    row = _readable(job_id)
+    row = job_seen.glimpsed(job_id)
     seen = drafts.glance(row["job_id"])
     return etag(row, asking(), f".{seen}"), _poll(row, bool(seen))
 
@@ -49,13 +39,13 @@ def _poll(row: Row, has_drafts: bool) -> str:
 
 
 def _read(job_id: str) -> Context:
-    row = _readable(job_id)
+    row = job_seen.readable(job_id)
     found = drafts.outline(row["job_id"])
     newest = next((draft for draft in reversed(found) if draft["report"]), None)
     has_gate = bool(gate_of(row["agent_id"], row["agent_version"]))
     return {
         "job": row,
-        "is_shown": bool(found) or (has_gate and row["finished_at"] is None),
+        "has_gate": has_gate,
         "drafts": _with_gain(found),
         "newest": newest,
         "chart": _chart(found),
@@ -84,16 +74,14 @@ def _chart(found: list[Row]) -> score_chart.Chart | None:
     return score_chart.draw([(draft["number"], draft["score"]) for draft in found], threshold)
 
 
-def at_first(row: Row) -> dict[str, Any]:
-    """What the page of a job shows before the first poll: {quality}; nothing, where no gate will ever say anything."""
-    if not (drafts.glance(row["job_id"]) or gate_of(row["agent_id"], row["agent_version"])):
-        return {"quality": ""}
+def part(row: Row) -> dict[str, Any]:
+    """The panel alone."""
     return {"quality": PANEL.embed(job_id=row["job_id"])}
 
 
 def draft(job_id: str, number: str) -> str:
     """GET /jobs/<job_id>/drafts/<number>: the draft as it reads, and what each check said of it."""
-    row = _readable(job_id)
+    row = job_seen.readable(job_id)
     shown = _one(row["job_id"], _number(number))
     return render_template(
         "quality/draft.html",
@@ -106,7 +94,7 @@ def draft(job_id: str, number: str) -> str:
 
 def compare(job_id: str) -> str:
     """GET /jobs/<job_id>/drafts: what changed from draft `?a=` to draft `?b=`; left out, the last two."""
-    row = _readable(job_id)
+    row = job_seen.readable(job_id)
     outline = drafts.outline(row["job_id"])
     if not outline:
         raise NotFound

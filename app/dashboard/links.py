@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, request, url_for
+from flask import current_app, url_for
 
 from app.accounts import queries as people
 from app.dashboard import actions
+from app.dashboard.htmx import asked
 from app.dashboard.session import asking
 from app.errors import NotFound
 
@@ -43,11 +44,11 @@ def person(user_id: str | None) -> str:
 
 def page_number() -> int:
     """Which page of a list is asked for, from 0 on."""
-    text = request.args.get("page", "0")
+    text = asked().get("page", "0")
     return min(int(text), 10_000) if text.isdecimal() and len(text) < 8 else 0
 
 
 def before_id() -> str | None:
     """The last id of the page before, if the address names one."""
-    text = request.args.get("before")
+    text = asked().get("before")
     return actions.checked_id(text) if text else None

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, cast
 
 from flask import Flask, current_app, g, render_template, request
 from markupsafe import Markup
 
 from app.accounts.permissions import may, own_only
+from app.alerts import queries as alerts
 from app.approvals import queries as approvals
 from app.budgets import queries as budgets
 from app.dashboard import notifications
-from app.dashboard.htmx import Context, Panel, every
+from app.dashboard.htmx import Context, Panel, asked, every
 from app.dashboard.session import asking
-from app.jobs import dead_letters, queries
+from app.jobs import dead_letters, pools, queries
+from app.kept import Kept
 
 REFRESH_MS = 15_000
+_kept = Kept(seconds=5, most=5_000)
+forget = _kept.forget
 CAP = 1000
 
 
@@ -29,21 +35,25 @@ class Entry(NamedTuple):
     verb: str = "view_self"
     unit: str = ""
     hot: bool = False
+    key: str = ""
+    """What leads there after `g`."""
 
 
 ENTRIES = (
-    Entry("now", "now", "grid", "Now"),
-    Entry("jobs", "jobs", "list", "Jobs", unit="running"),
-    Entry("approvals", "approvals", "hand", "Inbox", "view_approvals", unit="waiting for you", hot=True),
-    Entry("dead-letters", "dead_letters", "dead", "Dead letters", "view_dlq", "open", hot=True),
-    Entry("workflows", "workflows", "flow", "Workflows", "view_workflow"),
-    Entry("schedules", "schedules", "calendar", "Schedules", "view_schedule"),
-    Entry("queues", "queues", "layers", "Queues", "view_queues", "paused", hot=True),
+    Entry("now", "now", "grid", "Now", key="n"),
+    Entry("jobs", "jobs", "list", "Jobs", unit="running", key="j"),
+    Entry(
+        "approvals", "approvals", "hand", "Inbox", "view_approvals", unit="waiting for you", hot=True, key="i"
+    ),
+    Entry("dead-letters", "dead_letters", "dead", "Dead letters", "view_dlq", "open", hot=True, key="d"),
+    Entry("workflows", "workflows", "flow", "Workflows", "view_workflow", key="w"),
+    Entry("schedules", "schedules", "calendar", "Schedules", "view_schedule", key="s"),
+    Entry("queues", "queues", "layers", "Queues", "view_queues", "paused", hot=True, key="q"),
     Entry("workers", "workers", "bolt", "Workers", "view_workers"),
-    Entry("agents", "agents", "agent", "Agents"),
-    Entry("providers", "providers", "plug", "Providers"),
+    Entry("agents", "agents", "agent", "Agents", key="a"),
+    Entry("providers", "providers", "plug", "Providers", key="p"),
     Entry("quality", "quality", "target", "Quality", "view_task"),
-    Entry("costs", "costs", "coin", "Costs", "view_budgets"),
+    Entry("costs", "costs", "coin", "Costs", "view_budgets", key="c"),
     Entry("budgets", "budgets", "gauge", "Budgets", "view_budgets", "spent", hot=True),
     Entry("alerts", "alerts", "bell", "Alerts", "view_alerts", "active", hot=True),
     Entry("polling", "polling", "pulse", "Polling health", "view_alerts"),
@@ -67,14 +77,9 @@ SECTIONS = ("notifications", "submit", *(entry.name for entry in ENTRIES[1:]))
 
 
 def _read() -> Context:
-    who = asking()
     return {
-        "at": request.args.get("at") or section(),
-        "entries": [
-            entry
-            for entry in ENTRIES
-            if may(who, entry.verb) and f"dashboard.{entry.endpoint}" in current_app.view_functions
-        ],
+        "at": asked().get("at") or section(),
+        "entries": entries(),
         "counts": _counts(),
         "unread": _unread(),
         "cap": CAP,
@@ -82,24 +87,50 @@ def _read() -> Context:
     }
 
 
+def has(endpoint: str) -> bool:
+    """Whether there is such a page."""
+    return f"dashboard.{endpoint}" in current_app.view_functions
+
+
+def entries() -> list[Entry]:
+    """The entries of the menu for whoever asks."""
+    return [entry for entry in ENTRIES if may(asking(), entry.verb) and has(entry.endpoint)]
+
+
+def _glance() -> tuple[str, str]:
+    shown = (asked().get("at") or section(), [entry.name for entry in entries()], _counts(), _unread())
+    return f'"{hashlib.blake2s(repr(shown).encode(), digest_size=9).hexdigest()}"', every(REFRESH_MS)
+
+
 def _counts() -> dict[str, int]:
     who = asking()
     owner = own_only(who, "view_task")
-    return {
-        "jobs": queries.count(queries.Filter(owner=owner, statuses=("running",)), CAP),
-        "dead-letters": dead_letters.count(resubmitted=False, cap=CAP) if may(who, "view_dlq") else 0,
-        "budgets": budgets.stopped(),
-        "approvals": approvals.count_open(who.user_id, who.email, who.role)
-        if may(who, "view_approvals")
-        else 0,
+    counted: dict[str, Callable[[], int]] = {
+        "jobs": lambda: queries.count(queries.Filter(owner=owner, statuses=("running",)), CAP),
+        "budgets": budgets.stopped,
+        "queues": pools.paused,
     }
+    if may(who, "view_dlq"):
+        counted["dead-letters"] = lambda: dead_letters.count(resubmitted=False, state="open", cap=CAP)
+    if may(who, "view_alerts"):
+        counted["alerts"] = alerts.active
+    if may(who, "view_approvals"):
+        counted["approvals"] = lambda: approvals.count_open(who.user_id, who.email, who.role)
+    whose = {"jobs": owner, "approvals": who}
+    return {name: _shared((name, whose.get(name)), count) for name, count in counted.items()}
 
 
 def _unread() -> int:
     """What the bell counts; asked once a page, though the menu brings it and the frame shows it."""
     if "unread" not in g:
-        g.unread = notifications.unread()
+        g.unread = _shared(("unread", asking()), notifications.unread)
     return cast(int, g.unread)
+
+
+def _shared(key: Hashable, count: Callable[[], int]) -> int:
+    """A count for all polls of some seconds; a page that is opened counts anew, because somebody did something."""
+    found: int = _kept.answer(key, count, fresh=not request.path.startswith("/ui/"))
+    return found
 
 
 def section() -> str:
@@ -108,12 +139,12 @@ def section() -> str:
     return first if first in SECTIONS else ALSO.get(first, "")
 
 
-PANEL = Panel(name="nav", template="layout/_nav.html", read=_read)
+PANEL = Panel(name="nav", template="layout/_nav.html", read=_read, glance=_glance)
 
 
 def register(app: Flask) -> None:
-    """Make `nav()` and `bell()` known to the frame of all pages."""
-    app.jinja_env.globals.update(nav=_embed, bell=_bell)
+    """Make `nav()`, `bell()` and `has_page(endpoint)` known to the frame of all pages."""
+    app.jinja_env.globals.update(nav=_embed, bell=_bell, has_page=has)
 
 
 def _embed() -> Markup:

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand
 from app.dashboard import actions, links
-from app.dashboard.htmx import Context, Panel, every
+from app.dashboard.htmx import Context, Panel, asked, every
 from app.dashboard.session import asking
 from app.dashboard.words import Look, look, many
 from app.db import Row, db
@@ -26,7 +26,7 @@ SEVERITIES = {
 def page() -> str:
     """GET /notifications; `?which=unread` leaves out what has been read."""
     demand(asking(), "view_notifications")
-    query = {name: request.args[name] for name in ("which", "before") if request.args.get(name)}
+    query = {name: asked()[name] for name in ("which", "before") if asked().get(name)}
     return render_template(
         "notifications/page.html", listing=LISTING.embed(query), only_unread=_only_unread(), unread=unread()
     )
@@ -39,7 +39,7 @@ def unread() -> int:
 
 
 def _only_unread() -> bool:
-    return request.args.get("which") == "unread"
+    return asked().get("which") == "unread"
 
 
 def _listing() -> Context:

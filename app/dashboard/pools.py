@@ -1,4 +1,4 @@
-"""Pausing a pool and letting it go on, from the front page."""
+"""Pausing a pool and letting it go on, from the front page and from the page of queues."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pause(pool: str) -> AnyResponse:
     actions.noted("queue.paused", pool, reason=line["pause_reason"], until=line["paused_until"])
     db.session.commit()
     flash(f"{pool.capitalize()} is paused. What runs goes on; nothing new is started.", "green")
-    return redirect(url_for("dashboard.now"), 303)
+    return _back()
 
 
 def resume(pool: str) -> AnyResponse:
@@ -44,4 +44,9 @@ def resume(pool: str) -> AnyResponse:
     actions.noted("queue.resumed", pool)
     db.session.commit()
     flash(f"{pool.capitalize()} goes on.", "green")
-    return redirect(url_for("dashboard.now"), 303)
+    return _back()
+
+
+def _back() -> AnyResponse:
+    page = "queues" if request.form.get("back") == "queues" else "now"
+    return redirect(url_for(f"dashboard.{page}"), 303)

@@ -35,14 +35,15 @@ def _listing() -> Context:
     demand(asking(), "view_providers")
     rows = [queries.public(row) for row in queries.every()]
     return {
-        "providers": [_drawn(row) for row in rows],
+        "providers": [drawn(row) for row in rows],
         "usable": any(row["status"] in SET_UP for row in rows if not row["demo"]),
         "last": max((row["position"] or 0 for row in rows), default=0),
         "poll": every(settings().stats_refresh_ms),
     }
 
 
-def _drawn(provider: Row) -> Row:
+def drawn(provider: Row) -> Row:
+    """A provider with its lamp, its gauges, and what was wrong in words."""
     status = provider["status"]
     if status == "unavailable" and provider["breaker"]["last_ok_at"] is None:
         status = "unset"

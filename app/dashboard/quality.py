@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 
 from app import clock
 from app.accounts.permissions import demand, may, own_only
 from app.agents import registry
 from app.dashboard import score_chart
-from app.dashboard.htmx import Context, Panel, every
+from app.dashboard.htmx import Context, Panel, asked, every
 from app.dashboard.session import asking
 from app.dashboard.words import Look
 from app.quality import analytics
@@ -47,13 +47,13 @@ def page() -> str:
 
 
 def _days() -> str:
-    asked = request.args.get("days", USUAL_WINDOW)
-    return asked if asked in WINDOWS else USUAL_WINDOW
+    word = asked().get("days", USUAL_WINDOW)
+    return word if word in WINDOWS else USUAL_WINDOW
 
 
 def _agent() -> str:
-    asked = request.args.get("agent", "").strip()
-    return asked if any(agent.agent_id == asked for agent in registry.all_agents()) else ""
+    word = asked().get("agent", "").strip()
+    return word if any(agent.agent_id == word for agent in registry.all_agents()) else ""
 
 
 def _read() -> Context:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand, may
-from app.agents import registry, versions
+from app.agents import registry, secrecy, versions
 from app.dashboard import actions, forms
 from app.dashboard.session import asking
 from app.db import Row, db
@@ -24,7 +25,7 @@ def page(job_id: str) -> str:
     """GET /jobs/<job_id>/replay: its parameters in the form of the chosen version (`?version=current`)."""
     row = _mine(job_id)
     schema, version = _schema(row, request.args.get("version", PINNED))
-    return _form(row, schema, version, forms.filled_with(schema, row["parameters"]), {})
+    return _form(row, schema, version, forms.filled_with(schema, _without_secrets(row, schema)), {})
 
 
 def submit(job_id: str) -> AnyResponse:
@@ -32,11 +33,12 @@ def submit(job_id: str) -> AnyResponse:
     row = _mine(job_id)
     schema, version = _schema(row, request.form.get("version", PINNED))
     typed = forms.typed(schema, request.form)
+    kept = _kept(row, schema, typed)
     try:
         new = intake.replay(
             row["job_id"],
             by=asking().user_id,
-            parameters=_without_field(row, schema) | forms.parameters(schema, typed),
+            parameters=kept | forms.parameters(schema, typed),
             version=version,
             may_exceed_budget=may(asking(), "exceed_budget"),
         )
@@ -78,16 +80,44 @@ def _without_field(row: Row, schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _kept(row: Row, schema: dict[str, Any], typed: dict[str, str]) -> dict[str, Any]:
+    """What goes along as it is: parameters without a field, and secrets that nobody typed anew."""
+    secret = {
+        name: row["parameters"][name]
+        for name in _secret(row, schema)
+        if name in row["parameters"] and not typed.get(name)
+    }
+    return _without_field(row, schema) | secret
+
+
+def _secret(row: Row, schema: dict[str, Any]) -> list[str]:
+    """The parameters of the form in which something is secret."""
+    hidden = secrecy.hidden(schema, row["parameters"])
+    return [name for name in schema.get("properties", {}) if hidden.get(name) != row["parameters"].get(name)]
+
+
+def _without_secrets(row: Row, schema: dict[str, Any]) -> dict[str, Any]:
+    """The parameters for the form; the fields of secrets begin empty, which keeps the old ones."""
+    secret = _secret(row, schema)
+    return {name: value for name, value in row["parameters"].items() if name not in secret}
+
+
 def _form(
     row: Row, schema: dict[str, Any], version: str, typed: dict[str, str], wrong: dict[str, str]
 ) -> str:
+    secret = _secret(row, schema)
+    fields = [
+        replace(field, required=field.required and field.name not in secret)
+        for field in forms.fields(schema, typed, wrong)
+    ]
     return render_template(
         "job/replay.html",
         job=row,
         since=versions.since(row["agent_id"], row["agent_version"]),
         version=version,
-        fields=forms.fields(schema, typed, wrong),
-        kept=_without_field(row, schema),
+        fields=fields,
+        kept=secrecy.hidden(schema, _without_field(row, schema)),
+        secret=secret,
         wrong=wrong,
     )
 

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app import clock
 from app.accounts.permissions import demand, may
-from app.agents import registry
+from app.agents import registry, secrecy
 from app.budgets.amounts import UNITS
 from app.dashboard import actions, budgets, cadence, forms, schedules
 from app.dashboard.cadence import Typed
@@ -111,7 +111,8 @@ def edit(schedule_id: str) -> str:
     """GET /schedules/<schedule_id>/edit."""
     row = schedules.visible(schedule_id, "manage_schedule")
     target = _target_of(row)
-    return _form(row, target, _typed_of(row), forms.filled_with(target.schema, row["parameters"]))
+    shown = secrecy.hidden(target.schema, row["parameters"])
+    return _form(row, target, _typed_of(row), forms.filled_with(target.schema, shown))
 
 
 def changing(schedule_id: str) -> AnyResponse:
@@ -123,6 +124,7 @@ def changing(schedule_id: str) -> AnyResponse:
         return _previewed(row, target, typed, filled)
     try:
         wish = _wish(target, typed, filled)
+        wish["parameters"] = secrecy.restored(wish["parameters"], row["parameters"])
         if not _moves(row, wish):  # a one-time schedule that has run keeps its time and may be renamed
             del wish["cron_expression"], wish["execute_at"]
         changed = changes.change(row["schedule_id"], **_permits(), **wish)

@@ -11,8 +11,8 @@ from flask import Flask, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand, may, own_only
-from app.agents import registry
-from app.dashboard import actions, budgets, links
+from app.agents import registry, secrecy
+from app.dashboard import actions, agent_figures, budgets, links
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking
 from app.dashboard.words import STATES, Look, look, moment
@@ -135,7 +135,7 @@ def _status(schedule_id: str) -> Context:
     fires = queries.fires(row["schedule_id"], limit=FIRES)
     bars = queries.outcomes([row["schedule_id"]])[row["schedule_id"]]
     return {
-        "s": _shown(row, bars),
+        "s": _shown(row | {"parameters": _without_secrets(row)}, bars),
         "fires": [_fire(fire) for fire in fires],
         "upcoming": next_times(row),
         "budgets": [budgets.shown(b) for b in queries.spending(row["schedule_id"])]
@@ -143,6 +143,12 @@ def _status(schedule_id: str) -> Context:
         else [],
         "poll": every(REFRESH_MS),
     }
+
+
+def _without_secrets(row: Row) -> Row:
+    """What it gives to its agent, secrets hidden."""
+    schema, _ = secrecy.schemas(row["agent_id"], None) if row["agent_id"] else (None, None)
+    return secrecy.hidden(schema, row["parameters"])  # type: ignore[no-any-return]
 
 
 def next_times(row: Row) -> list[datetime]:
@@ -163,6 +169,9 @@ def _shown(row: Row, fires: list[Row]) -> Row:
         "look": look(row["status"], STANDS),
         "next_at": row["next_fire_at"] if row["status"] == "scheduled" else None,
         "last": _fire(fires[-1]) if fires else None,
+        "cost": agent_figures.cost_words(
+            agent_figures.of_schedules().get(row["schedule_id"]), altogether=True
+        ),
         "bars": [_bar(fire) for fire in fires],
         "mine": may(asking(), "manage_schedule", owner),
         "can_toggle": not row["ended"],

@@ -6,6 +6,7 @@ dashboard has cookies, so only the dashboard has these checks.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import cast
 
@@ -32,10 +33,11 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import audit
-from app.accounts import permissions, queries, users
+from app.accounts import attempts, permissions, queries, users
 from app.accounts.permissions import Principal
-from app.db import Row, db
+from app.db import AWAY, Row, db
 from app.errors import Forbidden, Malformed, Unauthenticated
+from app.kept import Kept
 from app.observe import logs
 from app.settings import Settings
 
@@ -53,6 +55,10 @@ PUBLIC = {
 WITHOUT_REFERER = {"dashboard.approval_link_answering"}
 """Their pages send none, because their address is a secret; `protect` demands one of whoever comes by https."""
 
+WITHOUT_TOKEN = {"dashboard.polling_report"}
+"""Beacons carry no form; they must say that they come from here."""
+
+_seen = Kept(seconds=1, most=10_000)
 csrf = CSRFProtect()
 log = logs.get(__name__)
 limiter = Limiter(
@@ -101,32 +107,61 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     app.session_interface = CookieAsSecureAsTheRequest()
     csrf.init_app(app)
     limiter.init_app(app)
+    limiter.request_filter(_is_poll)
     # No context processor: error pages must not ask for the user, because the database may be the error.
     people = flask_login.LoginManager(app, add_context_processor=False)
     people.session_protection = None
     people.user_loader(_load)
     blueprint.before_request(_guard)
+    blueprint.after_request(_note_refused)
     app.context_processor(_context)
 
 
+def _is_poll() -> bool:
+    """Whether a page asks what is new, which no limit of this door counts."""
+    return request.method == "GET" and request.path.startswith("/ui/")
+
+
 def _load(cookie_id: str) -> Person | None:
+    """Whose cookie that is; for polls as it was a second ago at most, for everything else now."""
+    found: Person | None = (
+        _seen.answer(cookie_id, lambda: _person(cookie_id)) if _is_poll() else _person(cookie_id)
+    )
+    return found
+
+
+def _person(cookie_id: str) -> Person | None:
     user_id, _, version = cookie_id.partition(":")
     row = queries.user(user_id)
     return Person(row) if row and row["enabled"] and str(row["token_version"]) == version else None
 
 
 def _guard() -> None:
-    """Before every page: from our own pages, with our token, and signed in."""
+    """Before every page: an address that can be one, from our own pages, with our token, and signed in."""
+    if "\x00" in request.path or any(
+        "\x00" in each for pair in request.args.items(multi=True) for each in pair
+    ):
+        raise Malformed("An address has no NUL.")
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
             raise Forbidden("This was sent from another site.")
-        _check_token()
+        if request.endpoint in WITHOUT_TOKEN:
+            _check_origin()
+        else:
+            _check_token()
     if request.endpoint in PUBLIC:
         return
     person = flask_login.current_user
     if not person.is_authenticated:
         raise Unauthenticated
     g.principal = person.principal
+
+
+def _check_origin() -> None:
+    """By Sec-Fetch-Site, which browsers send to trustworthy addresses only, else by Origin."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site != "same-origin" and (site or f"{origin}/" != request.host_url):
+        raise Forbidden("This was sent from another site.")
 
 
 def _check_token() -> None:
@@ -167,7 +202,8 @@ def sign_in() -> AnyResponse | str:
     return _form(back=request.args.get("next", ""))
 
 
-def _login_limit() -> str:
+def login_limit() -> str:
+    """How often somebody may be wrong about a password."""
     return str(current_app.config["CALLBOARD_LOGIN_LIMIT"])
 
 
@@ -179,8 +215,8 @@ def _refused(response: Response) -> bool:
     return response.status_code == 401
 
 
-@limiter.shared_limit(_login_limit, scope="sign-in-address", deduct_when=_refused)
-@limiter.shared_limit(_login_limit, scope="sign-in-name", key_func=_tried_name, deduct_when=_refused)
+@limiter.shared_limit(login_limit, scope="sign-in-address", deduct_when=_refused)
+@limiter.shared_limit(login_limit, scope="sign-in-name", key_func=_tried_name, deduct_when=_refused)
 def signing_in() -> AnyResponse:
     """POST /sign-in: check the credentials, begin a new session, go where the person wanted to."""
     email, back = request.form.get("email", "").strip(), request.form.get("next", "")
@@ -201,6 +237,14 @@ def _note(event: str, who: str) -> None:
     log.info(event, who=who, ip=request.remote_addr)
     audit.record(event, actor=who, correlation_id=g.get("request_id"), details={"ip": request.remote_addr})
     db.session.commit()
+
+
+def _note_refused(response: Response) -> Response:
+    """Write down that somebody tries to sign in again and again, though nobody looked at the password any more."""
+    if response.status_code == 429 and request.endpoint == "dashboard.signing_in":
+        with suppress(*AWAY), db.transaction():
+            attempts.limited(request.remote_addr, request_id=g.get("request_id"))
+    return response
 
 
 def _form(*, back: str, email: str = "", wrong: str = "") -> str:

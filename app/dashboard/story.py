@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, make_response, render_template, request
+from flask import Response, render_template, url_for
 
 from app import clock
-from app.accounts.permissions import demand
-from app.dashboard import actions
-from app.dashboard.htmx import STOP, every
-from app.dashboard.session import asking, settings
+from app.dashboard import job_seen
+from app.dashboard.htmx import STOP, Feed, Lines, every
+from app.dashboard.session import settings
 from app.db import Row
-from app.jobs import queries, timeline
+from app.jobs import timeline
 
 AT_FIRST = 300
 AT_ONCE = 300
@@ -23,48 +22,43 @@ PATIENCE_SECONDS = 30.0
 Entry = dict[str, Any]
 
 
-def at_first(row: Row) -> dict[str, Any]:
-    """What the page of a job shows before the first poll: {story, story_seq, story_poll}."""
+def part(row: Row) -> dict[str, Any]:
+    """What the page shows before the first poll: {story, story_seq, cursor, story_poll, feed}."""
     told = timeline.newest_story(row["job_id"], AT_FIRST)
     entries, earlier = _entries(row["job_id"], told)
     return {
         "story": earlier + entries,
         "story_seq": told[-1]["seq"] if told else 0,
+        "cursor": row["last_seq"],
         "story_poll": _poll(row, bool(told)),
+        "feed": url_for(FEED.endpoint, job_id=row["job_id"]),
+        "is_whole": len(told) < AT_FIRST,
     }
 
 
-def more(job_id: str) -> Response:
-    """GET /ui/jobs/<job_id>/story?after=N: what was told above a cursor; 204 when that is nothing.
-
-    An answer to a tool call that the page has already replaces that call's entry.
-    """
-    row = _readable(job_id)
-    after = number(request.args.get("after"))
+def _read(after: int, job_id: str) -> Lines:
+    """What was told above a cursor; an answer to a tool call that the page has already replaces that call's entry."""
+    row = job_seen.readable(job_id)
     told = timeline.story(row["job_id"], after=after, limit=AT_ONCE)
-    response = _lines(row["job_id"], told) if told else make_response("", 204)
-    response.headers["HX-Poll"] = every(0) if len(told) == AT_ONCE else _poll(row, bool(told or after))
-    return response
+    more = len(told) == AT_ONCE
+    return Lines(
+        _drawn(row["job_id"], told) if told else "",
+        told[-1]["seq"] if more else max(row["last_seq"], told[-1]["seq"] if told else 0),
+        every(0) if more else _poll(row, bool(told or after)),
+    )
+
+
+def _glance(job_id: str) -> tuple[int, str]:
+    row = job_seen.glimpsed(job_id)
+    return row["last_seq"], _poll(row, row["last_seq"] > 0)
 
 
 def raw(job_id: str) -> Response:
     """GET /jobs/<job_id>/transcript.txt: all of it as text."""
-    row = _readable(job_id)
+    row = job_seen.readable(job_id)
     told = timeline.story(row["job_id"], limit=settings().max_log_lines)
     text = "".join(f"{e['at'].isoformat()} {e['kind']}: {e['message']}\n" for e in told)
     return Response(text, mimetype="text/plain")
-
-
-def number(text: str | None) -> int:
-    """A cursor from an address; 0 for anything odd."""
-    return min(int(text), 2**62) if text and text.isdecimal() else 0
-
-
-def _readable(job_id: str) -> Row:
-    row = queries.get(actions.checked_id(job_id))
-    demand(asking(), "view_task", row["submitted_by"])
-    demand(asking(), "view_task_content", row["submitted_by"])
-    return row
 
 
 def _poll(row: Row, told: bool) -> str:
@@ -76,11 +70,9 @@ def _poll(row: Row, told: bool) -> str:
     return every(settings().poll_running_ms if told or young else SILENT_MS)
 
 
-def _lines(job_id: str, told: list[Row]) -> Response:
+def _drawn(job_id: str, told: list[Row]) -> str:
     entries, earlier = _entries(job_id, told)
-    return make_response(
-        render_template("job/_story.html", story=entries, answered=earlier, story_seq=told[-1]["seq"])
-    )
+    return render_template("job/_story.html", story=entries, answered=earlier, story_seq=told[-1]["seq"])
 
 
 def _entries(job_id: str, told: list[Row]) -> tuple[list[Entry], list[Entry]]:
@@ -108,3 +100,6 @@ def _answered(job_id: str, late: dict[tuple[int, str], Row]) -> list[Entry]:
         calls[key] | {"answer": answer} if key in calls else answer | {"answer": None}
         for key, answer in late.items()
     ]
+
+
+FEED = Feed(name="job_story", read=_read, glance=_glance)

@@ -8,12 +8,12 @@ from flask import flash, make_response, redirect, render_template, request, url_
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand
-from app.agents import registry
+from app.agents import registry, secrecy
 from app.agents.registry import AgentRecord
 from app.dashboard import actions, forms
 from app.dashboard.agents import team_name
 from app.dashboard.session import asking
-from app.db import db
+from app.db import Row, db
 from app.errors import Invalid
 from app.jobs import queries
 from app.jobs.states import PRIORITIES
@@ -26,15 +26,22 @@ def pick() -> str:
 
 
 def page(agent_id: str) -> str:
-    """GET /submit/<agent_id>; `?example=1` fills in its example, `?from=<job>` that job's parameters."""
+    """GET /submit/<agent_id>; `?example=1` fills in its example, `?from=<job>` that job's parameters but for its secrets."""
     demand(asking(), "submit_task")
     agent = registry.get(agent_id)
     start: dict[str, Any] = agent.example or {} if request.args.get("example") else {}
     if earlier := request.args.get("from"):
         row = queries.get(actions.checked_id(earlier), full=True)
         demand(asking(), "view_task_content", row["submitted_by"])
-        start = row["parameters"]
+        start = _without_secrets(row)
     return _form(agent, forms.filled_with(agent.schema, start), {})
+
+
+def _without_secrets(row: Row) -> dict[str, Any]:
+    """The parameters of a job in which nothing is secret; the other fields begin empty."""
+    schema, _ = secrecy.schemas(row["agent_id"], row["agent_version"])
+    shown = secrecy.hidden(schema, row["parameters"])
+    return {name: value for name, value in row["parameters"].items() if shown[name] == value}
 
 
 def _form(agent: AgentRecord, typed: dict[str, str], wrong: dict[str, str]) -> str:

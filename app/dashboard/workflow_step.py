@@ -8,6 +8,7 @@ from flask import flash, make_response, redirect, render_template, request, url_
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand, may
+from app.agents import secrecy
 from app.approvals import asking as approving
 from app.approvals import queries as approvals
 from app.dashboard import actions, workflow_inputs
@@ -100,13 +101,15 @@ def _status(workflow_id: str, step_id: str) -> Context:
 
 
 def _parameters(step: JSON) -> JSON | None:
-    """What its job was told, references resolved; None before there is a job."""
+    """What its job was told, references resolved and secrets hidden; None before there is a job."""
     if not step["job_id"]:
         return None
     try:
-        return jobs.get(step["job_id"], full=True)["parameters"]  # type: ignore[no-any-return]
+        job = jobs.get(step["job_id"], full=True)
     except NotFound:  # removed by retention
         return None
+    schema, _ = secrecy.schemas(job["agent_id"], job["agent_version"])
+    return secrecy.hidden(schema, job["parameters"])  # type: ignore[no-any-return]
 
 
 def _glance(workflow_id: str, step_id: str) -> tuple[str, str]:  # noqa: ARG001 - the panel's address

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 
 from app import clock
 from app.accounts.permissions import own_only
 from app.dashboard import actions
-from app.dashboard.htmx import Context, Panel, every
-from app.dashboard.jobs import SINCE
+from app.dashboard.htmx import Context, Panel, asked, every
 from app.dashboard.session import asking, settings
 from app.dashboard.workflow_editor import listed
 from app.dashboard.workflow_picture import RUNS
@@ -21,6 +20,12 @@ from app.workflows import analytics, queries
 PAGE_SIZE = 50
 OFFERED = 5
 TABS = {"": "All", **{name: seen.word for name, seen in RUNS.items()}}
+SINCE = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
 WINDOWS = {7: "7 days", 30: "30 days", 90: "90 days"}
 
 
@@ -39,7 +44,7 @@ class Wanted:
 
 
 def _wanted() -> Wanted:
-    given = {name: request.args.get(name, "").strip()[:200] for name in Wanted.__dataclass_fields__}
+    given = {name: asked().get(name, "").strip()[:200] for name in Wanted.__dataclass_fields__}
     known = {"state": tuple(TABS), "since": ("", *SINCE)}
     return Wanted(
         **{name: value if value in known.get(name, (value,)) else "" for name, value in given.items()}
@@ -49,7 +54,7 @@ def _wanted() -> Wanted:
 def page() -> str:
     """GET /workflows."""
     wanted = _wanted()
-    after = {"after": request.args["after"]} if request.args.get("after") else {}
+    after = {"after": asked()["after"]} if asked().get("after") else {}
     return render_template(
         "workflows/page.html",
         wanted=wanted,
@@ -81,7 +86,7 @@ def _tabs() -> Context:
 
 def _table() -> Context:
     wanted = _wanted()
-    after = request.args.get("after")
+    after = asked().get("after")
     rows = queries.page(
         owner=own_only(asking(), "view_workflow"),
         status=wanted.state or None,
@@ -107,8 +112,8 @@ def _table() -> Context:
 
 def figures() -> str:
     """GET /workflows/analytics; `?days=` 7, 30 or 90."""
-    asked = request.args.get("days", "")
-    days = int(asked) if asked.isdecimal() and int(asked) in WINDOWS else 30
+    word = asked().get("days", "")
+    days = int(word) if word.isdecimal() and int(word) in WINDOWS else 30
     rows = analytics.by_template(
         owner=own_only(asking(), "view_workflow"), since=clock.now() - timedelta(days=days)
     )

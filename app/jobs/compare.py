@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from app.agents import versions
+from app.agents import secrecy, versions
 from app.agents.versions import Difference, difference
 from app.budgets import ledger
 from app.db import Row, db
@@ -22,7 +22,7 @@ def compare(first: str, second: str, *, whole_definitions: bool) -> Row:
     Answers {a, b: facts of each; input, definition, output, tools: {same, added, removed, diff}}. Without
     `whole_definitions` values that may be secret are left out of the definitions.
     """
-    a, b = queries.get(first, full=True), queries.get(second, full=True)
+    a, b = (_open(queries.get(job_id, full=True)) for job_id in (first, second))
     tools = [_tools(row["job_id"]) for row in (a, b)]
     return {
         "a": _facts(a, tools[0]),
@@ -31,6 +31,15 @@ def compare(first: str, second: str, *, whole_definitions: bool) -> Row:
         "definition": _texts(*(_definition(row, whole_definitions) for row in (a, b))),
         "output": _texts(_outcome(a), _outcome(b)),
         "tools": _texts("\n".join(tools[0]), "\n".join(tools[1])),
+    }
+
+
+def _open(row: Row) -> Row:
+    """The row without what the schemas of its agent call secret."""
+    parameters, result = secrecy.schemas(row["agent_id"], row["agent_version"])
+    return row | {
+        "parameters": secrecy.hidden(parameters, row["parameters"]),
+        "result": secrecy.hidden(result, row["result"]),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,10 +22,16 @@ _NOISE = (
 
 WINDOWS = {
     "1h": timedelta(hours=1),
+    "3h": timedelta(hours=3),
     "24h": timedelta(hours=24),
+    "3d": timedelta(days=3),
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
+
+# What somebody said of a letter's group (app/jobs/error_groups.py): nothing, or nothing that is still true of it.
+STATES = ("open", "resolved", "ignored")
+LONGEST_TYPE = 100
 
 COLUMNS = """dlq_id::text, job_id::text, agent_id, task_name, priority_rank, submitted_by, submitted_at, failed_at,
     reason, error_type, error_class, error_message, retry_count, group_key, user_error, resubmitted,
@@ -37,21 +44,59 @@ def fingerprint(agent_id: str, error_type: str, message: str) -> str:
     for pattern, word in _NOISE:
         plain = pattern.sub(word, plain)
     digest = hashlib.sha256(plain.encode()).hexdigest()[:10]
-    return f"{agent_id}:{error_type}:{digest}"
+    # A key is a part of addresses and of indexes: no slash, and no longer than either can hold.
+    kind = error_type.replace("/", ".")[:LONGEST_TYPE]
+    return f"{agent_id}:{kind}:{digest}"
+
+
+# What a letter is to people: covered by what was said of its group, or open.
+STATE = """CASE WHEN said.status = 'ignored' THEN 'ignored'
+    WHEN said.status = 'resolved' AND dead_letters.failed_at <= said.changed_at THEN 'resolved' ELSE 'open' END"""
+_COVERED = """EXISTS (SELECT 1 FROM error_groups said WHERE said.group_key = dead_letters.group_key
+    AND {which})"""
+_IN_STATE = {
+    "open": "NOT "
+    + _COVERED.format(which="(said.status = 'ignored' OR dead_letters.failed_at <= said.changed_at)"),
+    "resolved": _COVERED.format(
+        which="said.status = 'resolved' AND dead_letters.failed_at <= said.changed_at"
+    ),
+    "ignored": _COVERED.format(which="said.status = 'ignored'"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which letters; None means any."""
+
+    agent_id: str | None = None
+    since: datetime | None = None
+    """Failed at or after."""
+    resubmitted: bool | None = None
+    group_key: str | None = None
+    state: str | None = None
+    """One of STATES."""
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """The SQL condition and its values."""
+        given = {name: getattr(self, name) for name in ("agent_id", "resubmitted", "group_key")}
+        parts = [
+            f"dead_letters.{column} = %({column})s" for column, value in given.items() if value is not None
+        ]
+        if self.since:
+            parts.append("dead_letters.failed_at >= %(since)s")
+        if self.state:
+            parts.append(_IN_STATE[self.state])
+        return " AND ".join(parts) or "true", {**given, "since": self.since}
 
 
 def page(
-    *,
-    agent_id: str | None = None,
-    since: datetime | None = None,
-    resubmitted: bool | None = None,
-    group_key: str | None = None,
-    before: tuple[datetime, str] | None = None,
-    limit: int = 50,
-    offset: int = 0,
+    *, before: tuple[datetime, str] | None = None, limit: int = 50, offset: int = 0, **chosen: Any
 ) -> list[Row]:
-    """Dead letters, newest first; `before` is the (failed_at, dlq_id) of the last one seen."""
-    where, values = _filters(agent_id, since, resubmitted, group_key)
+    """Dead letters, newest first; `before` is the (failed_at, dlq_id) of the last one seen.
+
+    `chosen` is what Filter takes.
+    """
+    where, values = Filter(**chosen).where()
     if before:
         where += " AND (failed_at, dlq_id) < (%(before_at)s, %(before_id)s::uuid)"
         values |= {"before_at": before[0], "before_id": before[1]}
@@ -64,16 +109,9 @@ def page(
     )
 
 
-def count(
-    *,
-    agent_id: str | None = None,
-    since: datetime | None = None,
-    resubmitted: bool | None = None,
-    group_key: str | None = None,
-    cap: int = 10_000,
-) -> int:
-    """How many dead letters fit, counted up to `cap`."""
-    where, values = _filters(agent_id, since, resubmitted, group_key)
+def count(*, cap: int = 10_000, **chosen: Any) -> int:
+    """How many dead letters fit what Filter takes, counted up to `cap`."""
+    where, values = Filter(**chosen).where()
     return int(
         db.value(
             f"SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE {where} LIMIT %(cap)s) x",
@@ -81,16 +119,6 @@ def count(
             cap=cap,
         )
     )
-
-
-def _filters(
-    agent_id: str | None, since: datetime | None, resubmitted: bool | None, group_key: str | None
-) -> tuple[str, dict[str, Any]]:
-    given = {"agent_id": agent_id, "resubmitted": resubmitted, "group_key": group_key}
-    parts = [f"{column} = %({column})s" for column, value in given.items() if value is not None]
-    if since:
-        parts.append("failed_at >= %(since)s")
-    return " AND ".join(parts) or "true", {**given, "since": since}
 
 
 def get(dlq_or_job_id: str) -> Row:
@@ -111,24 +139,48 @@ def retry_limit(job_id: str) -> int | None:
     return limit
 
 
-def groups(window: timedelta | None = None, *, open_only: bool = True, limit: int = 100) -> list[Row]:
-    """Failures by fingerprint, the most frequent first.
+def groups(
+    window: timedelta | None = None,
+    *,
+    open_only: bool = True,
+    state: str | None = "open",
+    owner: str | None = None,
+    limit: int = 100,
+) -> list[Row]:
+    """Failures by fingerprint, the most frequent first; `open_only` leaves out what was sent in again.
 
-    Each {group_key, agent_id, error_type, error_message, count, first_at, last_at, newest_dlq_id, user_error}.
+    Each {group_key, agent_id, error_type, error_message, count, first_at, last_at, newest_dlq_id, user_error, status,
+    note, changed_by, changed_at}. `state` is one of STATES, None for all; of an `owner` only theirs are told of.
     """
+    chosen = _IN_STATE[state] if state else "true"
     return db.rows(
-        """SELECT group_key, min(agent_id) AS agent_id, min(error_type) AS error_type, count(*) AS count,
-                  (array_agg(error_message ORDER BY failed_at DESC))[1] AS error_message,
-                  (array_agg(dlq_id::text ORDER BY failed_at DESC))[1] AS newest_dlq_id,
-                  min(failed_at) AS first_at, max(failed_at) AS last_at, bool_and(user_error) AS user_error
-           FROM dead_letters
-           WHERE (%(since)s::interval IS NULL OR failed_at >= now() - %(since)s::interval)
-             AND (NOT %(open)s OR NOT resubmitted)
-           GROUP BY group_key ORDER BY count(*) DESC, max(failed_at) DESC LIMIT %(limit)s""",
+        f"""WITH found AS (
+               SELECT group_key, count(*) AS count, min(failed_at) AS first_at, max(failed_at) AS last_at,
+                      bool_and(user_error) AS user_error
+               FROM dead_letters
+               WHERE (%(since)s::interval IS NULL OR failed_at >= now() - %(since)s::interval)
+                 AND (NOT %(open)s OR NOT resubmitted) AND {chosen}
+                 AND (%(owner)s::text IS NULL OR submitted_by = %(owner)s)
+               GROUP BY group_key ORDER BY count(*) DESC, max(failed_at) DESC LIMIT %(limit)s)
+           {DESCRIBED} ORDER BY found.count DESC, found.last_at DESC""",
         since=window,
         open=open_only,
+        owner=owner,
         limit=limit,
     )
+
+
+# Of groups that were `found`: the newest letter, `owner`'s if there is one, and what was said and is still true.
+DESCRIBED = """
+    SELECT found.*, newest.agent_id, newest.error_type, newest.error_message, newest.dlq_id::text AS newest_dlq_id,
+           said.note, said.changed_by, said.changed_at,
+           CASE WHEN said.status = 'ignored' THEN 'ignored'
+                WHEN said.status = 'resolved' AND newest.failed_at <= said.changed_at THEN 'resolved'
+                ELSE 'open' END AS status
+    FROM found LEFT JOIN error_groups said USING (group_key)
+    CROSS JOIN LATERAL (
+        SELECT l.agent_id, l.error_type, l.error_message, l.dlq_id, l.failed_at FROM dead_letters l
+        WHERE l.group_key = found.group_key AND (%(owner)s::text IS NULL OR l.submitted_by = %(owner)s) ORDER BY l.failed_at DESC LIMIT 1) newest"""
 
 
 def open_in_group(group_key: str, limit: int = 1000) -> list[str]:

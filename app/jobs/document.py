@@ -13,6 +13,9 @@ from app.jobs import queries, stats, timeline
 from app.jobs.states import FINAL, WAITING, Priority, Status
 from app.polling import hints
 
+MOVES_SECONDS = 10
+"""So often what a waiting job waits for is looked at anew."""
+
 
 def document(
     row: Row, who: Principal, pace: hints.Pace, *, log_lines: int = 0, log_after: int | None = None
@@ -183,15 +186,23 @@ def links(job_id: str) -> dict[str, str]:
 def etag(row: Row, who: Principal, extra: str = "") -> str:
     """What changes whenever the document would: the job's version, who looks, and a waiting job's place.
 
-    `row` needs version, status and submitted_by only. A waiting job's place in the queue moves without the job
-    itself changing, and so does who may answer what it asks: its tag also changes every ten seconds, as often as the
-    figures behind the estimate do.
+    `row` needs what queries.version has. A waiting job's place in the queue moves without the job itself changing, and
+    so does who may answer what it asks: its tag also changes every ten seconds, as often as the figures behind the
+    estimate do. Each job has its own moment for that, else all who wait would be drawn anew in the same one.
     """
+    moves = row["status"] in (*WAITING, Status.AWAITING_INPUT)
+    return etag_at_rest(row, who, (f".{turns(row['job_id'], MOVES_SECONDS)}" if moves else "") + extra)
+
+
+def etag_at_rest(row: Row, who: Principal, extra: str = "") -> str:
+    """The same for what is shown of the job itself, and nothing of what it waits for."""
     sees = "c" if may(who, "view_task_content", row["submitted_by"]) else "s"
-    moving = (
-        f".{int(clock.now().timestamp() // 10)}" if row["status"] in (*WAITING, Status.AWAITING_INPUT) else ""
-    )
-    return f'"{row["version"]}.{sees}{who.role[0]}{moving}{extra}"'
+    return f'"{row["version"]}.{sees}{who.role[0]}{extra}"'
+
+
+def turns(job_id: str, seconds: int) -> int:
+    """How many times so many seconds have passed, counted from a moment that depends on the id's random end."""
+    return int((clock.now().timestamp() + int(job_id[-4:], 16) / 0x10000 * seconds) // seconds)
 
 
 def brief(row: Row, who: Principal) -> dict[str, Any]:

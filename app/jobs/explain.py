@@ -13,22 +13,26 @@ from app.jobs import queries, stats
 from app.jobs.states import WAITING, Reason
 
 MOST_HOLDERS = 10
+_HELD = {Reason.BUDGET: "budget held", Reason.PROVIDER_OPEN: "provider failing"}
 
 
 def explain(job_id: str, *, who: Principal | None = None, worker_ttl_seconds: float = 60) -> Row:
     """Why it does not run, and what or whom to wait for; a running or finished job has no blockers.
 
-    {job_id, status, runnable, blockers: [{code, message, until?, subject?, holders?, holder_count?}],
+    {job_id, status, runnable, blockers: [{code, message, short, until?, subject?, holders?, holder_count?}],
     queue_position, estimated_wait_time_seconds}. Blockers are ordered: the first one is what to do something about.
-    `holders` are the jobs in the way that `who` may see, at most ten; `holder_count` is how many there are in all.
+    `short` says it in a few words, as `chips` does. `holders` are the jobs in the way that `who` may see, at most
+    ten; `holder_count` is how many there are in all.
     """
     row = queries.get(job_id)
     owner = own_only(who, "view_task") if who else None
     waiting = row["status"] in WAITING
-    blockers = _blockers(row, owner, worker_ttl_seconds) if waiting else list(_question(row, who))
+    blockers = (
+        _blockers_with_holders(row, owner, worker_ttl_seconds) if waiting else list(_question(row, who))
+    )
     position = queries.queue_position(row)
     if position and position > 1 and not blockers:
-        blockers.append({"code": "queue", "message": f"{position - 1} more urgent or older jobs go first"})
+        blockers.append(_behind(position - 1))
     return {
         "job_id": job_id,
         "status": row["status"],
@@ -39,12 +43,73 @@ def explain(job_id: str, *, who: Principal | None = None, worker_ttl_seconds: fl
     }
 
 
-def _blockers(row: Row, owner: str | None, worker_ttl_seconds: float) -> list[Row]:
-    facts = db.row(_FACTS, pool=row["pool"], agent=row["agent_id"], ttl=worker_ttl_seconds) or {}
-    conditions = (_not_due, _off_or_paused, _agent_holds, _no_worker)
-    limits = (_agent_limit, _rate_limit, _busy)
-    found = [blocker for condition in conditions for blocker in condition(row, facts)]
-    return found + [blocker for limit in limits for blocker in limit(row, facts, owner)]
+def chips(rows: list[Row], who: Principal, *, worker_ttl_seconds: float = 60) -> dict[str, Row]:
+    """By job id, for those of `rows` (of queries) that wait: what `explain` says first, in a few words.
+
+    {code, words, until}; `until` is when it ends by itself, as far as that is known. A page costs as many queries as
+    one job, at most four.
+    """
+    said = {row["job_id"]: next(_question(row, who)) for row in rows if row["asks"]}
+    waiting = [row for row in rows if row["status"] in WAITING]
+    if waiting:
+        facts = _facts(waiting, worker_ttl_seconds)
+        blocked = {row["job_id"]: _blockers(row, facts[row["job_id"]]) for row in waiting}
+        said |= {job_id: found[0] for job_id, found in blocked.items() if found}
+        ahead = queries.ahead([row for row in waiting if not blocked[row["job_id"]]])
+        said |= {job_id: _behind(count) if count else dict(_NEXT) for job_id, count in ahead.items()}
+    return {
+        job_id: {"code": each["code"], "words": each["short"], "until": each.get("until")}
+        for job_id, each in said.items()
+    }
+
+
+_NEXT = {"code": "next", "short": "next in line"}
+
+
+def _behind(ahead: int) -> Row:
+    jobs = f"{ahead:,}+" if ahead >= queries.MOST_AHEAD else f"{ahead:,}"
+    return {
+        "code": "queue",
+        "message": f"{jobs} more urgent or older jobs go first",
+        "short": f"{jobs} ahead",
+    }
+
+
+def _facts(rows: list[Row], worker_ttl_seconds: float) -> dict[str, Row]:
+    """What the conditions look at, by job id."""
+    kinds = {(row["agent_id"], row["pool"]) for row in rows}
+    agents, pools = [agent for agent, _ in kinds], [pool for _, pool in kinds]
+    found = {
+        (each["agent_id"], each["pool"]): each
+        for each in db.rows(_FACTS, agents=agents, pools=pools, ttl=worker_ttl_seconds)
+    }
+    holds = registry.holds_of(agents)
+    return {
+        row["job_id"]: found.get((row["agent_id"], row["pool"]), {})
+        | {"holds": holds.get(row["agent_id"], []), "held": held}
+        for row, held in zip(rows, queries.held_each(rows), strict=True)
+    }
+
+
+def _blockers_with_holders(row: Row, owner: str | None, worker_ttl_seconds: float) -> list[Row]:
+    facts = _facts([row], worker_ttl_seconds)[row["job_id"]]
+    return [blocker | _holders_of(blocker["code"], row, facts, owner) for blocker in _blockers(row, facts)]
+
+
+def _holders_of(code: str, row: Row, facts: Row, owner: str | None) -> Row:
+    """Which jobs have what this one waits for, where it is a place."""
+    if code == "agent_limit":
+        return places(row["agent_id"], owner)
+    if code == "busy":
+        holders = _holders("j.worker_id = ANY(%(ids)s)", owner, ids=facts["ids"])
+        return {"holders": holders, "holder_count": facts["busy"]}
+    return {}
+
+
+def _blockers(row: Row, facts: Row) -> list[Row]:
+    """What holds it, the first to be looked at first."""
+    conditions = (_not_due, _off_or_paused, _agent_holds, _no_worker, _agent_limit, _rate_limit, _busy)
+    return [blocker for condition in conditions for blocker in condition(row, facts)]
 
 
 def _question(row: Row, who: Principal | None) -> Iterator[Row]:
@@ -52,11 +117,18 @@ def _question(row: Row, who: Principal | None) -> Iterator[Row]:
     asks = row["asks"]
     if asks is None:
         return
-    message = "waits for a person's answer"
+    message, short = "waits for a person's answer", "waits for an answer"
     if who is None or may(who, "view_task_content", row["submitted_by"]):
-        message = f"waits for the answer of {_who_may(asks)}: {asks['question']}"
+        named = _who_may(asks)
+        message, short = f"waits for the answer of {named}: {asks['question']}", _whose_answer(asks)
     until = datetime.fromisoformat(asks["deadline_at"]) if asks["deadline_at"] else None
-    yield {"code": Reason.APPROVAL, "message": message, "until": until, "subject": asks["approval_id"]}
+    yield {
+        "code": Reason.APPROVAL,
+        "message": message,
+        "short": short,
+        "until": until,
+        "subject": asks["approval_id"],
+    }
 
 
 def _who_may(asks: Row) -> str:
@@ -67,54 +139,95 @@ def _who_may(asks: Row) -> str:
     return f"{', '.join(named[:-1])} or {named[-1]}" if len(named) > 1 else named[0]
 
 
-def _not_due(row: Row, _facts: Row) -> Iterator[Row]:
-    if held := queries.held(row):
-        yield {"code": held["reason"], "message": held["message"], "until": held["until"]}
+def _whose_answer(asks: Row) -> str:
+    people = asks["escalate_to"] if asks["escalated_at"] else asks["approvers"]
+    if not people:
+        return "waits for its owner's answer"
+    first = people[0].partition("@")[0]
+    whose = (
+        f"an {first}'s" if people[0] == "admin" else f"a {first}'s" if people[0] in ROLES else f"{first}'s"
+    )
+    return f"waits for {whose} answer"
+
+
+def _not_due(row: Row, facts: Row) -> Iterator[Row]:
+    if held := facts["held"]:
+        yield {
+            "code": held["reason"],
+            "message": held["message"],
+            "short": _HELD.get(held["reason"], "held"),
+            "until": held["until"],
+        }
     elif row["run_at"] > clock.now():
         code = "backoff" if row["status"] == "retry" else "scheduled"
-        what = "the next attempt" if code == "backoff" else "the planned time"
-        yield {"code": code, "message": f"waits for {what}", "until": row["run_at"]}
+        what, short = (
+            ("the next attempt", "tries again") if code == "backoff" else ("the planned time", "due")
+        )
+        yield {"code": code, "message": f"waits for {what}", "short": short, "until": row["run_at"]}
 
 
 def _off_or_paused(row: Row, facts: Row) -> Iterator[Row]:
     if not facts["enabled"]:
-        yield {"code": "agent_disabled", "message": f"the agent {row['agent_id']} is switched off"}
+        yield {
+            "code": "agent_disabled",
+            "message": f"the agent {row['agent_id']} is switched off",
+            "short": "agent off",
+        }
     if facts["paused"]:
         why = f": {facts['pause_reason']}" if facts["pause_reason"] else ""
         message = f"the pool {row['pool']} is paused{why}"
-        yield {"code": "paused", "message": message, "until": facts["paused_until"]}
+        yield {"code": "paused", "message": message, "short": "pool paused", "until": facts["paused_until"]}
 
 
-def _agent_holds(row: Row, _facts: Row) -> Iterator[Row]:
+def _agent_holds(row: Row, facts: Row) -> Iterator[Row]:
     """What holds all jobs of the agent; what holds this one already is not said twice."""
-    for hold in registry.holds(row["agent_id"]):
+    for hold in facts["holds"]:
         if hold["code"] != row["status_reason"]:
-            yield {name: hold[name] for name in ("code", "message", "until", "subject")}
+            told = {name: hold[name] for name in ("code", "message", "until", "subject")}
+            yield told | {"short": _HELD.get(hold["code"], "held")}
 
 
 def _no_worker(row: Row, facts: Row) -> Iterator[Row]:
     if facts["workers"] == 0:
-        yield {"code": "no_worker", "message": f"no living worker serves the pool {row['pool']}"}
+        message, short = f"no living worker serves the pool {row['pool']}", "no worker"
+        if facts["draining"]:
+            message, short = (
+                f"all workers of the pool {row['pool']} drain and take nothing new",
+                "workers drain",
+            )
+        yield {"code": "no_worker", "message": message, "short": short}
 
 
-def _agent_limit(row: Row, facts: Row, owner: str | None) -> Iterator[Row]:
+def _agent_limit(row: Row, facts: Row) -> Iterator[Row]:
     if facts["most"] is not None and facts["free"] == 0:
         message = f"all {facts['most']} places of {row['agent_id']} are taken"
-        yield {"code": "agent_limit", "message": message} | places(row["agent_id"], owner)
+        yield {
+            "code": "agent_limit",
+            "message": message,
+            "short": f"agent limit {facts['most']}/{facts['most']}",
+        }
 
 
-def _rate_limit(row: Row, facts: Row, _owner: str | None) -> Iterator[Row]:
+def _rate_limit(row: Row, facts: Row) -> Iterator[Row]:
     if facts["tokens"] is not None and facts["tokens"] < 1:
         until = clock.now() + timedelta(seconds=(1 - facts["tokens"]) / facts["per_second"])
         message = f"{row['agent_id']} may start only {facts['rate_limit']}"
-        yield {"code": "rate_limit", "message": message, "until": until}
+        yield {
+            "code": "rate_limit",
+            "message": message,
+            "short": f"rate {facts['rate_limit']}",
+            "until": until,
+        }
 
 
-def _busy(_row: Row, facts: Row, owner: str | None) -> Iterator[Row]:
+def _busy(_row: Row, facts: Row) -> Iterator[Row]:
     if facts["workers"] and facts["busy"] >= facts["threads"]:
         message = f"all {facts['threads']} places of the pool's workers are taken"
-        holders = _holders("j.worker_id = ANY(%(ids)s)", owner, ids=facts["ids"])
-        yield {"code": "busy", "message": message, "holders": holders, "holder_count": facts["busy"]}
+        yield {
+            "code": "busy",
+            "message": message,
+            "short": f"workers busy {facts['busy']}/{facts['threads']}",
+        }
 
 
 def places(agent_id: str, owner: str | None = None) -> Row:
@@ -139,17 +252,21 @@ def _holders(which: str, owner: str | None, **values: object) -> list[Row]:
 
 
 _FACTS = """
-    SELECT a.enabled, a.max_concurrent_tasks AS most, a.rate_limit,
+    SELECT a.agent_id, q.pool, a.enabled, a.max_concurrent_tasks AS most, a.rate_limit,
            (SELECT count(*) FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL
               AND s.slot < a.max_concurrent_tasks) AS free,
            (SELECT least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at))::float
             FROM agent_rates r WHERE r.agent_id = a.agent_id) AS tokens,
            (SELECT r.per_second::float FROM agent_rates r WHERE r.agent_id = a.agent_id) AS per_second,
            q.paused AND (q.paused_until IS NULL OR q.paused_until > now()) AS paused, q.paused_until, q.pause_reason,
-           w.workers, w.threads, w.ids,
-           (SELECT count(*) FROM jobs j WHERE j.status = 'running' AND j.worker_id = ANY (w.ids)) AS busy
-    FROM agents a, queues q,
-         (SELECT count(*) AS workers, coalesce(sum(threads), 0) AS threads, coalesce(array_agg(worker_id), '{}') AS ids
-          FROM workers WHERE %(pool)s = ANY (pools) AND NOT draining
-            AND seen_at > now() - %(ttl)s * interval '1 s') w
-    WHERE a.agent_id = %(agent)s AND q.pool = %(pool)s"""
+           w.workers, w.threads, w.ids, w.draining, w.busy
+    FROM unnest(%(agents)s::text[], %(pools)s::text[]) AS kinds(agent_id, pool)
+    JOIN agents a ON a.agent_id = kinds.agent_id JOIN queues q ON q.pool = kinds.pool
+    JOIN (SELECT p.pool, w.*, (SELECT count(*) FROM jobs j WHERE j.status = 'running' AND j.worker_id = ANY (w.ids)) AS busy
+          FROM (SELECT DISTINCT unnest(%(pools)s::text[]) AS pool) p CROSS JOIN LATERAL (
+              SELECT count(*) FILTER (WHERE takes) AS workers, count(*) FILTER (WHERE NOT takes) AS draining,
+                     coalesce(sum(threads) FILTER (WHERE takes), 0) AS threads,
+                     coalesce(array_agg(worker_id) FILTER (WHERE takes), '{}') AS ids
+              FROM (SELECT worker_id, threads, NOT draining AND wanted IS NULL AS takes FROM workers
+                    WHERE p.pool = ANY (pools) AND seen_at > now() - %(ttl)s * interval '1 s') each) w) w
+        ON w.pool = kinds.pool"""

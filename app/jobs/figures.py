@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from app import clock
+from app.budgets import ledger
 from app.db import Row, db
+from app.jobs import rollups
+from app.jobs.rollups import Window
 from app.kept import Kept
 
 MOST_JOBS = 100_000
@@ -17,23 +20,7 @@ KEPT_SECONDS = 10.0
 MOST_KEPT = 200
 
 
-class Window(NamedTuple):
-    """A time that ends now, and the even parts in which its speed is told."""
-
-    lasts: timedelta
-    parts: int
-
-    @property
-    def step(self) -> timedelta:
-        """How long one part is."""
-        return self.lasts / self.parts
-
-
-WINDOWS = {
-    "24h": Window(timedelta(hours=24), 24),
-    "7d": Window(timedelta(days=7), 28),
-    "30d": Window(timedelta(days=30), 30),
-}
+WINDOWS = rollups.WINDOWS
 USUAL_WINDOW = "7d"
 
 _kept = Kept(KEPT_SECONDS, MOST_KEPT)
@@ -49,7 +36,9 @@ def figures(window: str, *, owner: str | None = None, agent_id: str | None = Non
     duration and wait {mean, p50, p95}, jobs_per_hour (not cancelled),
     speed [{at, until, completed, failed, jobs_per_hour}] oldest first, peak_hours [hour] the busiest first,
     hours [{hour, jobs, completed, failed, wait_seconds}] all 24,
-    agents [{agent_id, jobs, completed, failed, cancelled, success_rate, mean_seconds, p95_seconds, wait_seconds}]}
+    agents [{agent_id, jobs, completed, failed, cancelled, success_rate, mean_seconds, p50_seconds, p95_seconds,
+    wait_seconds, quality_score (the mean of what gates said), cost_usd_per_run (None: nothing has a price),
+    tokens_per_run}]}
     """
     answer: Row = _kept.answer((window, owner, agent_id), lambda: _made(WINDOWS[window], owner, agent_id))
     return answer
@@ -72,6 +61,7 @@ def _made(window: Window, owner: str | None, agent_id: str | None) -> Row:
     )
     found: Row = row["figures"] if row else {}
     found["speed"] = [_part(line, since, window.step) for line in found["speed"]]
+    found["agents"] = _with_quality_and_cost(found["agents"], since, owner)
     return found | {"since": since, "most_jobs": MOST_JOBS, "peak_hours": _peaks(found["hours"])}
 
 
@@ -83,6 +73,33 @@ def _part(line: Row, since: datetime, step: timedelta) -> Row:
         "completed": line["completed"],
         "failed": line["failed"],
         "jobs_per_hour": (line["completed"] + line["failed"]) / (step / timedelta(hours=1)),
+    }
+
+
+def _with_quality_and_cost(agents: list[Row], since: datetime, owner: str | None) -> list[Row]:
+    scores = {
+        row["agent_id"]: row["score"]
+        for row in db.rows(
+            """SELECT agent_id, avg(quality_score) AS score FROM jobs
+               WHERE verdict IS NOT NULL AND finished_at >= %(since)s
+                 AND (%(owner)s::text IS NULL OR submitted_by = %(owner)s) GROUP BY 1""",
+            since=since,
+            owner=owner,
+        )
+    }
+    used = {row["key"]: row for row in ledger.report("agent", since, clock.now(), owner=owner)}
+    return [
+        line | {"quality_score": scores.get(line["agent_id"])} | _per_run(used.get(line["agent_id"]))
+        for line in agents
+    ]
+
+
+def _per_run(used: Row | None) -> Row:
+    """What a job that used a model at all used on average."""
+    cost = used["notional_usd"] if used else None
+    return {
+        "cost_usd_per_run": float(cost) / used["jobs"] if used and cost is not None else None,
+        "tokens_per_run": round(used["tokens"] / used["jobs"]) if used else None,
     }
 
 
@@ -132,6 +149,7 @@ SELECT jsonb_build_object(
                count(*) FILTER (WHERE status = 'failed') AS failed,
                count(*) FILTER (WHERE NOT counted) AS cancelled,
                avg((status = 'completed')::int) FILTER (WHERE counted) AS success_rate, avg(seconds) AS mean_seconds,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS p50_seconds,
                percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS p95_seconds, avg(wait) AS wait_seconds
         FROM job GROUP BY agent_id ORDER BY count(*) DESC, agent_id LIMIT %(agents)s) x)
 ) AS figures FROM spread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 from app.db import as_json, db, dumps
@@ -57,3 +58,18 @@ def finish(owner: str, key: str, status: int, response: object) -> None:
         status=status,
         response=as_json(response),
     )
+
+
+def key_of(owner: str, job_id: str, submitted_at: datetime) -> str | None:
+    """The key under which a job was sent in, while it is kept.
+
+    Key and job are written in one transaction, so they have the same time, which has an index.
+    """
+    found: str | None = db.value(
+        """SELECT key FROM idempotency_keys WHERE created_at = %(at)s AND owner = %(owner)s
+             AND response -> 'body' ->> 'job_id' = %(job)s LIMIT 1""",
+        at=submitted_at,
+        owner=owner,
+        job=job_id,
+    )
+    return found

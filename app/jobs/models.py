@@ -146,6 +146,8 @@ class Job(Base):
         Index("ix_jobs_not_due", "run_at", postgresql_where=text("status IN ('pending','retry')")),
         # Ids are UUIDv7: their order is the order of submission, so lists need no index by time.
         Index("ix_jobs_owner", "submitted_by", "job_id"),
+        Index("ix_jobs_owner_status", "submitted_by", "status", "job_id"),
+        Index("ix_jobs_error", "job_id", postgresql_where=text("error IS NOT NULL")),
         Index("ix_jobs_status", "status", "job_id"),
         Index("ix_jobs_agent", "agent_id", "job_id"),
         Index("ix_jobs_verdict", "verdict", "job_id", postgresql_where=text("verdict IS NOT NULL")),
@@ -434,7 +436,9 @@ class ErrorGroup(Base):
     __tablename__ = "error_groups"
 
     group_key: Mapped[str] = mapped_column(Text, primary_key=True)
-    status: Mapped[str] = mapped_column(Text)  # resolved: opens again by itself when it comes back; ignored: never
+    status: Mapped[str] = mapped_column(
+        Text
+    )  # resolved: opens again by itself when it comes back; ignored: never
     note: Mapped[str | None] = mapped_column(Text)
     changed_by: Mapped[str] = mapped_column(Text)
     changed_at: Mapped[datetime] = mapped_column(When, server_default=text("clock_timestamp()"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.db import Row, db
 from app.errors import NotFound
+from app.jobs import conditions, reach
 from app.jobs.states import Reason
 
 # Everything the status document needs, without the big columns.
@@ -25,7 +26,10 @@ LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, p
 NUMBER = """(SELECT number FROM agent_versions v WHERE v.agent_id = jobs.agent_id AND v.version = jobs.agent_version)
     AS agent_version_number"""
 FULL = f"{LIGHT}, parameters, result, stack_trace, notify"
+VERSION = """job_id::text, version, status, submitted_by, agent_id, agent_version, run_at, last_seq, submitted_at,
+    started_at, finished_at, updated_at"""
 CAP = 10_000
+MOST_AHEAD = 1000
 HOLDS = {
     Reason.BUDGET: "waits until there is budget again",
     Reason.PROVIDER_OPEN: "waits until its provider answers again",
@@ -69,14 +73,8 @@ def checkpoint(job_id: str) -> dict[str, Any] | None:
 
 
 def version(job_id: str) -> Row | None:
-    """What decides about a 304 and its poll hint, by the primary key alone.
-
-    {version, status, submitted_by, run_at, updated_at}
-    """
-    return db.row(
-        "SELECT version, status, submitted_by, run_at, updated_at FROM jobs WHERE job_id = %(job)s",
-        job=job_id,
-    )
+    """What decides about a 304 and its poll hint, by the primary key alone: a few small columns (VERSION)."""
+    return db.row(f"SELECT {VERSION} FROM jobs WHERE job_id = %(job)s", job=job_id)
 
 
 def held(row: Row) -> Row | None:
@@ -84,17 +82,34 @@ def held(row: Row) -> Row | None:
 
     `until` None means until somebody lifts it.
     """
-    if row["status"] != "retry" or row["status_reason"] not in HOLDS:
-        return None
-    told = db.value(
-        "SELECT error FROM job_attempts WHERE job_id = %(job)s AND fence = %(fence)s",
-        job=row["job_id"],
-        fence=row["fence"],
-    )
-    until = (told or {}).get("until")
+    return held_each([row])[0]
+
+
+def held_each(rows: list[Row]) -> list[Row | None]:
+    """What `held` says of each of them, by one query at most."""
+    those = [row for row in rows if row["status"] == "retry" and row["status_reason"] in HOLDS]
+    told = {
+        each["job_id"]: each["error"] or {}
+        for each in (
+            db.rows(
+                """SELECT a.job_id::text, a.error FROM job_attempts a
+                   JOIN unnest(%(jobs)s::uuid[], %(fences)s::bigint[]) AS h(job_id, fence) USING (job_id, fence)""",
+                jobs=[row["job_id"] for row in those],
+                fences=[row["fence"] for row in those],
+            )
+            if those
+            else []
+        )
+    }
+    ids = {row["job_id"] for row in those}
+    return [_held(row, told.get(row["job_id"], {})) if row["job_id"] in ids else None for row in rows]
+
+
+def _held(row: Row, told: dict[str, Any]) -> Row:
+    until = told.get("until")
     return {
         "reason": row["status_reason"],
-        "message": (told or {}).get("message") or HOLDS[row["status_reason"]],
+        "message": told.get("message") or HOLDS[row["status_reason"]],
         "until": datetime.fromisoformat(until) if until else None,
     }
 
@@ -122,6 +137,27 @@ class Filter:
     workflow_id: str | None = None
     schedule_id: str | None = None
     verdict: str | None = None
+    agents: tuple[str, ...] = ()
+    not_agents: tuple[str, ...] = ()
+    priorities: tuple[int, ...] = ()
+    pools: tuple[str, ...] = ()
+    not_pools: tuple[str, ...] = ()
+    tags: tuple[tuple[str, ...], ...] = ()
+    """One of each."""
+    not_tags: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    submitters: tuple[str, ...] = ()
+    """Besides `owner`, which is what may be seen at all."""
+    workflows: tuple[str, ...] = ()
+    schedules: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    """Whole ids, their beginnings (`01…`) or their ends."""
+    texts: tuple[str, ...] = ()
+    """Each found as `text` is."""
+    errors: tuple[tuple[str, ...], ...] = ()
+    """One of each found in the error's type or message."""
+    cost: tuple[str, float] | None = None
+    """In dollars: (">", 1.0)."""
     in_errors: bool = True
     """False for those who may not see error messages: they must not find jobs by them either."""
 
@@ -133,7 +169,7 @@ class Filter:
             ("agent_id = %(agent_id)s", self.agent_id),
             ("status = ANY(%(statuses)s)", self.statuses or None),
             ("priority_rank = %(rank)s", self.priority_rank),
-            ("submitted_at >= %(since)s", self.since),
+            ("submitted_at >= %(since)s AND jobs.job_id >= %(least_id)s::uuid", self.since),
             ("submitted_at < %(until)s", self.until),
             ("tags @> ARRAY[%(tag)s]::text[] AND tags <> '{}'", self.tag),  # the second half for the index
             ("pool = %(pool)s", self.pool),
@@ -149,7 +185,10 @@ class Filter:
             "verdict": self.verdict, "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
             "workflow_id": self.workflow_id, "schedule_id": self.schedule_id, "text": self.text, "like": f"%{_plain(self.text or '')}%", "prefix": f"{_plain(self.text or '')}%",
         }  # fmt: skip
-        return " AND ".join(parts) or "true", values
+        if self.since:
+            values["least_id"] = reach.least_id(self.since)
+        further, more = conditions.further(self)
+        return " AND ".join(parts + further) or "true", values | more
 
 
 _TEXT = "(task_name ILIKE %(like)s OR agent_id ILIKE %(like)s OR job_id::text LIKE %(prefix)s)"
@@ -165,30 +204,51 @@ def page(
 ) -> list[Row]:
     """Jobs, newest first; `before` is (submitted_at, job_id) of the last one seen and costs the same at any depth.
 
-    The order is that of the ids, which are UUIDv7: the order of submission. It says `jobs.job_id`, because plain
-    `job_id` would mean the text in the answer, which no index has.
+    The order is that of the ids, which are UUIDv7: the order of submission. What no index knows is looked for as far
+    as `reach.horizon` says; fewer than `limit` are all there are only if that is None.
     """
     where, values = chosen.where()
-    if before:
-        where += " AND job_id < %(before_id)s::uuid"
-        values |= {"before_id": before[1]}
+    within, more = reach.bounds(chosen, before)
     return db.rows(
-        f"""SELECT {LIGHT} FROM jobs WHERE {where}
-            ORDER BY jobs.job_id DESC LIMIT %(limit)s OFFSET %(offset)s""",
+        f"""SELECT {LIGHT} FROM jobs WHERE {where}{within}
+            ORDER BY {reach.order(chosen)} DESC LIMIT %(limit)s OFFSET %(offset)s""",
         **values,
+        **more,
         limit=limit,
         offset=offset,
     )
 
 
 def count(chosen: Filter, cap: int = CAP) -> int:
-    """How many jobs fit, counted up to `cap` (so a count never costs more than that)."""
+    """How many jobs fit within `reach.horizon`, counted up to `cap` (so a count never costs more than that)."""
     where, values = chosen.where()
+    within, more = reach.bounds(chosen)
     return int(
         db.value(
-            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT %(cap)s) x", **values, cap=cap
+            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where}{within} LIMIT %(cap)s) x",
+            **values,
+            **more,
+            cap=cap,
         )
     )
+
+
+def counts_of(chosen: Filter, cap: int = CAP) -> dict[str, int] | None:
+    """How many jobs that fit are in each status; None if they are more than `cap`, which would be dear to tell.
+
+    Counted within `reach.horizon`.
+    """
+    where, values = chosen.where()
+    within, more = reach.bounds(chosen)
+    rows = db.rows(
+        f"""SELECT status, count(*) AS n FROM (SELECT status FROM jobs WHERE {where}{within} LIMIT %(most)s) x
+            GROUP BY 1""",
+        **values,
+        **more,
+        most=cap + 1,
+    )
+    counted = {row["status"]: row["n"] for row in rows}
+    return counted if sum(counted.values()) <= cap else None
 
 
 def ids(chosen: Filter, limit: int = 1000) -> list[str]:
@@ -204,10 +264,10 @@ def ids(chosen: Filter, limit: int = 1000) -> list[str]:
 
 def counts_by_status(owner: str | None = None, cap: int = CAP) -> dict[str, int]:
     """How many jobs are in each status, each counted up to `cap`."""
+    mine = "AND j.submitted_by = %(owner)s" if owner else ""  # apart, for each has its own index
     rows = db.rows(
-        """SELECT s.status, (SELECT count(*) FROM (
-               SELECT 1 FROM jobs j WHERE j.status = s.status
-                 AND (%(owner)s::text IS NULL OR j.submitted_by = %(owner)s) LIMIT %(cap)s) x) AS n
+        f"""SELECT s.status, (SELECT count(*) FROM (
+               SELECT 1 FROM jobs j WHERE j.status = s.status {mine} LIMIT %(cap)s) x) AS n
            FROM unnest(ARRAY['pending','queued','running','awaiting_input','retry','completed','failed','cancelled']) AS s(status)""",
         owner=owner,
         cap=cap,
@@ -231,3 +291,19 @@ def queue_position(row: Row, cap: int = 1000) -> int | None:
         cap=cap,
     )
     return int(ahead) + 1
+
+
+def ahead(rows: list[Row]) -> dict[str, int]:
+    """By job id, for rows that wait: how many due jobs of its pool go first, counted up to MOST_AHEAD."""
+    if not rows:
+        return {}
+    found = db.rows(
+        """SELECT w.job_id::text, (SELECT count(*) FROM (
+               SELECT 1 FROM jobs j WHERE j.status IN ('pending','queued','retry') AND j.pool = w.pool
+                 AND j.run_at <= greatest(now(), w.run_at)
+                 AND (j.priority_rank, j.run_at, j.job_id) < (w.priority_rank, w.run_at, w.job_id) LIMIT %(cap)s) x) AS n
+           FROM jobs w WHERE w.job_id = ANY(%(ids)s::uuid[])""",
+        ids=[row["job_id"] for row in rows],
+        cap=MOST_AHEAD,
+    )
+    return {each["job_id"]: each["n"] for each in found}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from app.db import Row, db
+from app.jobs import rollups
 from app.jobs.states import PRIORITIES, Priority
 from app.kept import Kept
 
@@ -51,22 +54,32 @@ def queues(*, fresh: bool = False) -> dict[str, Row]:
     return figures
 
 
-def by_pool() -> list[Row]:
+def by_pool(*, counts: list[Row] | None = None) -> list[Row]:
     """Per pool: {pool, paused, paused_until, pause_reason, paused_by, waiting, running, oldest_waiting_since}.
 
-    A pause whose end has passed is none, and nothing of it is told.
+    A pause whose end has passed is none, and nothing of it is told. `counts`: what pool_counts said a moment ago; it
+    is the dear part of this.
     """
-    return db.rows(
+    counted = {line["pool"]: line for line in (pool_counts() if counts is None else counts)}
+    lines = db.rows(
         """SELECT q.pool, p.paused, CASE WHEN p.paused THEN q.paused_until END AS paused_until,
                   CASE WHEN p.paused THEN q.pause_reason END AS pause_reason,
-                  CASE WHEN p.paused THEN q.paused_by END AS paused_by,
-                  coalesce(w.waiting, 0) AS waiting, w.oldest AS oldest_waiting_since, coalesce(r.running, 0) AS running
+                  CASE WHEN p.paused THEN q.paused_by END AS paused_by
            FROM queues q
            CROSS JOIN LATERAL (SELECT q.paused AND (q.paused_until IS NULL OR q.paused_until > now()) AS paused) p
-           LEFT JOIN (SELECT pool, count(*) AS waiting, min(run_at) AS oldest FROM jobs
-                      WHERE status IN ('pending','queued','retry') AND run_at <= now() GROUP BY 1) w USING (pool)
-           LEFT JOIN (SELECT pool, count(*) AS running FROM jobs WHERE status = 'running' GROUP BY 1) r USING (pool)
            ORDER BY q.pool"""
+    )
+    nothing = {"waiting": 0, "running": 0, "oldest_waiting_since": None}
+    return [line | nothing | counted.get(line["pool"], {}) for line in lines]
+
+
+def pool_counts() -> list[Row]:
+    """Per pool with anything in it: {pool, waiting, running, oldest_waiting_since}."""
+    return db.rows(
+        """SELECT pool, coalesce(waiting, 0) AS waiting, coalesce(running, 0) AS running, oldest_waiting_since
+           FROM (SELECT pool, count(*) AS waiting, min(run_at) AS oldest_waiting_since FROM jobs
+                 WHERE status IN ('pending','queued','retry') AND run_at <= now() GROUP BY 1) w
+           FULL JOIN (SELECT pool, count(*) AS running FROM jobs WHERE status = 'running' GROUP BY 1) r USING (pool)"""
     )
 
 
@@ -81,40 +94,36 @@ def estimated_wait_seconds(position: int | None) -> int | None:
 
 
 def overview(owner: str | None = None) -> Row:
-    """The front page's figures; rates are of the last hour, None without any work.
+    """The front page's figures; rates are of the last hour or day, None without any work.
 
     {running, waiting, scheduled, asking, oldest_waiting_since, dead_24h, succeeded_1h, failed_1h, success_rate,
-    success_rate_before, trend}; `asking` are those that wait for a person.
+    success_rate_before, trend, succeeded_24h, success_rate_24h, trend_24h}; `asking` are those that wait for a person.
     """
     row = db.row(_OVERVIEW, owner=owner) or {}
-    done, failed = row["succeeded_1h"], row["failed_1h"]
-    before_done, before_failed = row.pop("succeeded_before"), row.pop("failed_before")
-    row["success_rate"] = done / (done + failed) if done + failed else None
-    row["success_rate_before"] = (
-        before_done / (before_done + before_failed) if before_done + before_failed else None
-    )
-    row["trend"] = trend(row["success_rate"], row["success_rate_before"])
-    return row
+    hour, hour_before = rollups.compared(timedelta(hours=1), owner=owner)
+    day, day_before = rollups.compared(timedelta(hours=24), owner=owner)
+    return row | {
+        "dead_24h": day["failed"],
+        "succeeded_1h": hour["completed"],
+        "failed_1h": hour["failed"],
+        "success_rate": hour["success_rate"],
+        "success_rate_before": hour_before["success_rate"],
+        "trend": trend(hour["success_rate"], hour_before["success_rate"]),
+        "succeeded_24h": day["completed"],
+        "success_rate_24h": day["success_rate"],
+        "trend_24h": trend(day["success_rate"], day_before["success_rate"]),
+    }
 
 
 _OVERVIEW = """
     SELECT
       (SELECT count(*) FROM jobs WHERE status = 'running' AND {mine}) AS running,
       (SELECT count(*) FROM jobs WHERE status = 'awaiting_input' AND {mine}) AS asking,
-      w.waiting, w.oldest_waiting_since, w.scheduled,
-      (SELECT count(*) FROM task_history WHERE status = 'failed' AND completed_at > now() - interval '24 hours'
-         AND {mine}) AS dead_24h,
-      h.*
+      w.waiting, w.oldest_waiting_since, w.scheduled
     FROM (SELECT count(*) FILTER (WHERE run_at <= now()) AS waiting,
                  min(run_at) FILTER (WHERE run_at <= now()) AS oldest_waiting_since,
                  count(*) FILTER (WHERE run_at > now()) AS scheduled
-          FROM jobs WHERE status IN ('pending','queued','retry') AND {mine}) w,
-         (SELECT count(*) FILTER (WHERE status = 'completed' AND recent) AS succeeded_1h,
-                 count(*) FILTER (WHERE status = 'failed' AND recent) AS failed_1h,
-                 count(*) FILTER (WHERE status = 'completed' AND NOT recent) AS succeeded_before,
-                 count(*) FILTER (WHERE status = 'failed' AND NOT recent) AS failed_before
-          FROM (SELECT status, completed_at > now() - interval '1 hour' AS recent FROM task_history
-                WHERE completed_at > now() - interval '2 hours' AND {mine}) t) h
+          FROM jobs WHERE status IN ('pending','queued','retry') AND {mine}) w
 """.replace("{mine}", "(%(owner)s::text IS NULL OR submitted_by = %(owner)s)")
 
 
@@ -124,22 +133,6 @@ def trend(rate: float | None, before: float | None) -> str | None:
         return None
     change = (rate - before) * 100
     return "stable" if abs(change) <= 0.5 else "improving" if change > 0 else "worsening"
-
-
-def throughput(minutes: int = 60, owner: str | None = None) -> list[Row]:
-    """Completed and failed jobs per minute, oldest first, empty minutes included: {at, completed, failed}."""
-    return db.rows(
-        """SELECT m.at, count(*) FILTER (WHERE t.status = 'completed') AS completed,
-                  count(*) FILTER (WHERE t.status = 'failed') AS failed
-           FROM generate_series(date_trunc('minute', now()) - (%(n)s - 1) * interval '1 minute',
-                                date_trunc('minute', now()), '1 minute') AS m(at)
-           LEFT JOIN task_history t ON t.completed_at >= m.at AND t.completed_at < m.at + interval '1 minute'
-                AND t.completed_at > now() - (%(n)s + 1) * interval '1 minute'
-                AND (%(owner)s::text IS NULL OR t.submitted_by = %(owner)s)
-           GROUP BY 1 ORDER BY 1""",
-        n=minutes,
-        owner=owner,
-    )
 
 
 def totals() -> dict[str, int]:
@@ -153,8 +146,8 @@ __all__ = [
     "by_pool",
     "estimated_wait_seconds",
     "overview",
+    "pool_counts",
     "queues",
-    "throughput",
     "totals",
     "trend",
 ]

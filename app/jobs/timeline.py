@@ -199,3 +199,16 @@ def attempts(job_id: str) -> list[Row]:
            FROM job_attempts WHERE job_id = %(job)s ORDER BY fence""",
         job=job_id,
     )
+
+
+def last_lines(job_ids: list[str]) -> dict[str, str]:
+    """What each of these jobs said last, in one line; of its newest fifty entries, progress and stages aside."""
+    rows = db.rows(
+        """SELECT j.job_id::text, e.message FROM jobs j CROSS JOIN LATERAL (
+               SELECT left(message, 300) AS message FROM job_events e
+               WHERE e.job_id = j.job_id AND e.seq > j.last_seq - 50 AND e.kind NOT IN ('progress', 'stage', 'complete')
+                 AND e.message <> '' ORDER BY e.seq DESC LIMIT 1) e
+           WHERE j.job_id = ANY(%(ids)s::uuid[])""",
+        ids=job_ids,
+    )
+    return {row["job_id"]: " ".join(row["message"].split()) for row in rows}

@@ -112,6 +112,8 @@ _PURGES = (
     "DELETE FROM usage_events WHERE at < now() - %(days)s * interval '1 day'",
     "DELETE FROM task_history WHERE completed_at < now() - %(days)s * interval '1 day'",
     "DELETE FROM dead_letters WHERE resubmitted_at < now() - interval '90 days'",
+    "DELETE FROM bulk_actions WHERE finished_at < now() - %(days)s * interval '1 day'",
+    "DELETE FROM error_groups g WHERE changed_at < now() - %(days)s * interval '1 day' AND NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.group_key = g.group_key)",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '2 days'",
     "DELETE FROM agent_holds WHERE until < now() - interval '1 hour'",
     "DELETE FROM workers WHERE seen_at < now() - interval '1 day'",

@@ -28,12 +28,15 @@ EVENTS: dict[str, Event] = {
         Event("approval.requested", "Somebody is asked to approve"),
         Event("approval.escalated", "Nobody answered an approval yet, and others are asked as well"),
         Event("approval.expired", "Nobody answered an approval in time"),
+        Event("bulk.finished", "A bulk action is over"),
         Event("schedule.missed", "A schedule missed its time", alert=True),
         Event("schedule.failed", "A schedule could not start its work", alert=True),
         Event("budget.warned", "A budget is nearly used up", alert=True),
         Event("budget.stopped", "A budget is used up", alert=True),
         Event("provider.down", "A model provider does not answer", alert=True),
         Event("worker.all_gone", "No worker is left", alert=True),
+        Event("alert.raised", "Something that is watched is wrong", alert=True),
+        Event("alert.resolved", "It is right again", alert=True),
         Event("test", "A test"),
     )
 }

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import gc
+import resource
+import socket
+from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 worker_class = "gthread"
 # A worker that does not answer for so long is replaced; requests have their own, shorter limits.
 timeout = 60
 graceful_timeout = 20  # platforms kill 30 s after SIGTERM
 keepalive = 75  # longer than any poll interval: pollers keep their connection
+# An open page keeps a connection, a browser that begins up to six: as many as there may be open files.
+_, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files = 16_384 if _most_files == resource.RLIM_INFINITY else min(16_384, _most_files)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _most_files))
+worker_connections = max(100, _files - 300)  # some are for Postgres, Redis, logs and artifacts
+limit_request_line = 8190  # a look names the address of each region, with all its filters
 control_socket_disable = True  # it would write to the account's home
+SILENT_SECONDS = 30
 # One request is one line of our own log.
 accesslog = None
 loglevel = "warning"
@@ -24,3 +35,14 @@ def on_starting(_server: object) -> None:
     for name in ("app.api", "app.dashboard", "actors.broker", "flask_migrate"):
         import_module(name)
     gc.freeze()  # what is there now is not looked at again, so its pages stay shared
+
+
+def when_ready(server: Any) -> None:
+    """Have the kernel keep a new connection until it says something.
+
+    gunicorn would have a thread wait for it, five seconds at most; browsers open connections in advance that may
+    never be used, and a few of them would hold up everybody. Only Linux can do that.
+    """
+    for listener in server.LISTENERS:
+        with suppress(AttributeError, OSError):  # another system; a listener that is no TCP
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)

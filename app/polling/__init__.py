@@ -1,1 +1,1 @@
-"""Polling: when a client should come back."""
+"""Polling: when a client should come back, and how it goes."""

@@ -31,7 +31,8 @@ def upgrade() -> None:
     sa.Column('value', sa.Float(), nullable=True),
     sa.Column('worst', sa.Float(), nullable=True),
     sa.Column('threshold', sa.Float(), nullable=True),
-    sa.Column('raised_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('wrong_since', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('raised_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('seen_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('calm_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('resolved_at', sa.DateTime(timezone=True), nullable=True),
@@ -39,6 +40,7 @@ def upgrade() -> None:
     sa.Column('acknowledged_by', sa.Text(), nullable=True),
     sa.Column('told_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("severity IN ('info','warning','critical')", name=op.f('ck_alerts_severity')),
+    sa.CheckConstraint('raised_at IS NOT NULL OR resolved_at IS NULL', name=op.f('ck_alerts_resolved_was_raised')),
     sa.PrimaryKeyConstraint('alert_id', name=op.f('pk_alerts'))
     )
     op.create_index('ix_alerts_raised', 'alerts', ['raised_at'], unique=False)
@@ -135,6 +137,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('view_id', name=op.f('pk_saved_views'))
     )
     op.create_index('uq_saved_views', 'saved_views', ['user_id', 'page', 'name'], unique=True)
+    op.create_index('ix_jobs_owner_status', 'jobs', ['submitted_by', 'status', 'job_id'], unique=False)
+    op.create_index('ix_jobs_error', 'jobs', ['job_id'], unique=False, postgresql_where=sa.text('error IS NOT NULL'))
     op.create_index('ix_job_attempts_worker', 'job_attempts', ['worker_id', 'started_at'], unique=False)
     op.add_column('workers', sa.Column('memory_bytes', sa.BigInteger(), nullable=True))
     op.add_column('workers', sa.Column('wanted', sa.Text(), nullable=True))
@@ -151,6 +155,8 @@ def downgrade() -> None:
     op.drop_column('workers', 'wanted')
     op.drop_column('workers', 'memory_bytes')
     op.drop_index('ix_job_attempts_worker', table_name='job_attempts')
+    op.drop_index('ix_jobs_error', table_name='jobs', postgresql_where=sa.text('error IS NOT NULL'))
+    op.drop_index('ix_jobs_owner_status', table_name='jobs')
     op.drop_index('uq_saved_views', table_name='saved_views')
     op.drop_table('saved_views')
     op.drop_table('pool_samples')

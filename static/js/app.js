@@ -1,5 +1,7 @@
-/* What a page does by itself: times that tick, selection, the log, keys, copying, the polling controls.
-   Everything here is a comfort: each page works without it by plain links and forms. */
+/* What a page does by itself: times that tick, selection, the log, keys, the polling controls.
+   Everything here is a comfort: each page works without it by plain links and forms. What few need is fetched when
+   somebody first wants it: static/js/more.js (copying, questions before an act, the sheet of keys, the last polls)
+   and, by Ctrl+K, static/js/palette.js; both by the addresses in the body's data-more and data-palette. */
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -8,6 +10,8 @@
     const hit = event.target.closest?.(selector);
     if (hit) act(hit, event);
   });
+  const fetched = (which, verb) => (...values) => import(document.body.dataset[which]).then(
+    module => module[verb](...values), () => notice("The server does not answer. Try it again."));
   document.documentElement.classList.add("js");
 
   // -- times: the server writes the moment, the page says how long ago; so an unchanged panel stays a 304
@@ -38,32 +42,25 @@
     },
   });
   document.addEventListener("htmx:after:swap", event => {
-    tick(event.target); selection(); follow(event.detail.ctx.sourceElement);
+    tick(event.target); selection(); follow(event.detail.ctx.sourceElement); ended();
   });
-  setInterval(tick, 1000);
+  setInterval(() => document.visibilityState === "hidden" || tick(), 1000);
 
   // -- polling: what it does is said in one place, in words
-  const reasons = { offline: "You are offline", timeout: "The server takes too long", network: "The server does not answer",
-    429: "Too many requests", 503: "The database is away", 500: "The server had an error" };
   let shown = { state: "active" };
   function clock(ms) { return new Date(ms).toTimeString().slice(0, 8); }
   function say(words) { const spoken = $("#spoken"); if (spoken && spoken.textContent !== words) spoken.textContent = words; }
+  const live = fetched("more", "live");       // the sheet behind the word
   document.addEventListener("poll:state", ({ detail }) => {
-    const box = $("#link");
+    const box = $("#link"), before = shown.state, { state } = detail;
     if (!box) return;
-    const before = shown.state;
     shown = detail;
-    box.dataset.link = detail.state;
-    const word = detail.state === "failed" ? (detail.broken ? "Stale since " + clock(detail.lastGood) : "Retrying")
+    box.dataset.link = state;
+    $(".word", box).textContent = state === "failed" ? (detail.broken ? "Stale since " + clock(detail.lastGood) : "Retrying")
       : detail.paused ? "Paused" : detail.held.length ? "On hold" : detail.idle ? "Up to date" : "Live";
-    $(".word", box).textContent = word;
-    $("#link-why").textContent = detail.state === "failed" ? (reasons[detail.kind] || "Error " + detail.kind) + ". Next try at " + clock(detail.next) + "."
-      : detail.held.includes("selection") ? "Updates wait while rows are selected." : detail.paused ? "Updates are paused." : "Updated " + clock(detail.lastGood) + ".";
-    $("#link-pause").textContent = detail.paused ? "Resume" : "Pause";
-    $("#link-every").value = String(detail.every / 1000);
-    if (detail.state !== before && "failed" === detail.state) say("Updates fail. What you see may be stale.");
-    if (detail.state === "active" && before === "failed") say("Updates work again.");
-    if (box.open) diary();
+    if (state !== before && state === "failed") say("Updates fail. What you see may be stale.");
+    if (state === "active" && before === "failed") say("Updates work again.");
+    if (box.open) live(shown);
   });
   document.addEventListener("poll:gone", ({ detail }) => {
     notice(detail.code === 403 ? "You may no longer see a part of this page." : "A part of this page is gone; it shows the last known state.");
@@ -73,21 +70,35 @@
     event.preventDefault();
     notice("You are signed out. What you typed is still here.", event.detail.href, "Sign in again");
   });
-  function diary() {
-    $("#link-diary").textContent = window.poller.diary.slice(-12).reverse()
-      .map(p => `${clock(p.at)} ${p.code || "---"} ${String(p.ms).padStart(4)} ms  ${p.path}`).join("\n");
-  }
   on("click", "#link-pause", () => window.poller.pause(!shown.paused));
   on("click", "#link-now", () => window.poller.refresh());
   on("change", "#link-every", select => window.poller.setInterval(Number(select.value)));
-  document.addEventListener("toggle", event => event.target.id === "link" && event.target.open && diary(), true);
-  function notice(words, href, label) {
+  document.addEventListener("toggle", event => event.target.id === "link" && event.target.open && live(shown), true);
+  function notice(words, href, label, colour = "amber") {
     const line = $("#notice-line").content.firstElementChild.cloneNode(true);
+    line.classList.add(colour);
     $("p", line).textContent = words + " ";
     if (href) $("p", line).append(Object.assign(document.createElement("a"), { href, textContent: label }));
     $("#notices").append(line);
+    return line;
   }
   on("click", "[data-dismiss]", button => button.closest(".notice").remove());
+
+  // -- what one watches comes to its end: said once, in one sentence
+  const ends = { completed: ["is done.", "green"], failed: ["failed.", "red"], cancelled: ["was cancelled.", "grey"] };
+  let watched = $("[data-state]")?.dataset.state;
+  function ended() {
+    const now = $("[data-state]"), state = now?.dataset.state;
+    if (!now || state === watched) return;
+    watched = state;
+    window.poller.wake();                                 // the rest of the page follows at once
+    if (!ends[state]) return;
+    const words = `${now.dataset.name} ${ends[state][0]}`;
+    const line = notice(words, "", "", ends[state][1]), mark = $(".badge svg", now);
+    line.removeAttribute("role");                         // it is said below
+    if (mark) $("svg", line).replaceWith(mark.cloneNode(true));
+    say(words);
+  }
   on("input", "form[data-keep] :is(input, textarea, select)", field => field.form.setAttribute("data-typed", ""));
   on("submit", "form[data-keep]", form => form.removeAttribute("data-typed"));
 
@@ -108,14 +119,13 @@
   on("change", "input[name=id]", selection);
   on("change", "[data-select-all]", all => { for (const box of $$("input[name=id]")) box.checked = all.checked; selection(); });
 
-  // -- the log: follow the end until somebody scrolls up, then stay; at most 500 lines are kept
+  // -- the log: follow the end until somebody scrolls up, then stay
   const atEnd = log => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
   function toEnd(log) { log.scrollTop = log.scrollHeight; log.dataset.follow = ""; jump(log); }
   function jump(log) { const button = $(".jump", log.parentElement); if (button) button.hidden = "follow" in log.dataset; }
   function follow(region) {
     const log = region?.dataset?.feed && document.getElementById(region.dataset.feed);
-    if (!log) return;
-    if ("follow" in log.dataset) { while (log.children.length > 500) log.firstElementChild.remove(); toEnd(log); }
+    if (log && "follow" in log.dataset) toEnd(log);
   }
   document.addEventListener("scroll", event => {
     const log = event.target;
@@ -125,54 +135,26 @@
   on("click", ".jump", button => toEnd($(".log", button.parentElement)));
   on("change", "[data-log-least]", select => { select.closest(".card").querySelector(".logbox").dataset.least = select.value; });
 
-  // -- copying; plain HTTP has no clipboard, so there the text is selected and copied the old way
-  on("click", "[data-copy]", async button => {
-    const text = button.dataset.copy || $(button.dataset.copyFrom)?.textContent || "";
-    try { await navigator.clipboard.writeText(text); }
-    catch {
-      const area = document.body.appendChild(Object.assign(document.createElement("textarea"), { value: text, className: "vh" }));
-      area.select(); document.execCommand("copy"); area.remove();
-    }
-    button.dataset.said = ""; say("Copied");
-    const words = $("span", button) || button, before = words.textContent;
-    if (before !== "Copied") { words.textContent = "Copied"; setTimeout(() => { words.textContent = before; }, 1400); }
-  });
-
-  // -- theme, menus, confirmation, lists that are filtered while one types
-  on("submit", "form[data-theme-form]", (form, event) => {
-    event.preventDefault();
-    const dark = getComputedStyle(document.documentElement).colorScheme === "dark"
-      || (getComputedStyle(document.documentElement).colorScheme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
-    const theme = dark ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
-    document.cookie = `theme=${theme};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`;
-  });
-  document.addEventListener("click", event => {
-    for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
-  });
-  document.addEventListener("submit", event => {           // `data-confirm` stands on the button
+  // -- copying, and the question before an act (`data-confirm` stands on the button)
+  const copy = fetched("more", "copy"), confirm = fetched("more", "confirm");
+  on("click", "[data-copy], [data-copy-from]", button => copy(button, say));
+  document.addEventListener("submit", event => {
     const button = event.submitter;
     if (!button?.dataset.confirm || "sure" in button.dataset) return;
     event.preventDefault();
-    const dialog = $("#confirm");
-    $("p", dialog).textContent = button.dataset.confirm;
-    $("[value=yes]", dialog).textContent = button.dataset.yes || button.textContent.trim();
-    dialog.onclose = () => {
-      if (dialog.returnValue !== "yes") return;
-      button.dataset.sure = "";
-      event.target.requestSubmit(button);
-      delete button.dataset.sure;
-    };
-    dialog.returnValue = "";
-    dialog.showModal();
+    confirm(button, event.target);
   });
-  on("input", "[data-filter]", box => {
-    const words = box.value.toLowerCase();
-    for (const item of $$(box.dataset.filter)) item.hidden = !item.textContent.toLowerCase().includes(words);
-    for (const group of $$("[data-filter-group]")) group.hidden = !$$(box.dataset.filter, group).some(item => !item.hidden);
+
+  // -- theme, menus, lists that are filtered while one types
+  const theme = fetched("more", "theme"), filter = fetched("more", "filter");
+  on("submit", "form[data-theme-form]", (form, event) => { event.preventDefault(); theme(); });
+  on("input", "[data-filter]", filter);
+  document.addEventListener("click", event => {
+    for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
-  // -- keys: never inside a field, never with a modifier; `?` shows them
-  const places = { n: "/", j: "/jobs", w: "/workflows", c: "/schedules", i: "/notifications", d: "/dead-letters", a: "/agents", q: "/quality", s: "/submit" };
+  // -- keys: never inside a field; `?` shows them, and there single keys can be switched off (then only Ctrl+K and Esc)
+  const sheet = fetched("more", "keys"), palette = fetched("palette", "open");
+  const singles = () => { try { return localStorage.getItem("callboard.keys") !== "off"; } catch { return true; } };
   const rows = () => $$("[data-row]");
   let leader = -Infinity;
   function move(step) {
@@ -185,24 +167,15 @@
   }
   // an update takes the mark off a row that it redraws; where the focus is says the same
   const current = () => $("[data-row].at") || document.activeElement.closest("[data-row]");
-  // a, r and e never answer by themselves: they lead to the card, and there to the button, which is then to be pressed
-  function answer(decision) {
-    const button = document.getElementById("do-" + decision);
-    const link = current() ? $("a[data-answer]", current()) : $("a[data-answer]:not([data-row] *)");
-    if (button) {
-      for (let fold = button.closest("details:not([open])"); fold; fold = fold.parentElement.closest("details:not([open])")) fold.open = true;
-      button.focus(); button.scrollIntoView({ block: "center" });
-    } else if (link) location.assign(link.href + "#do-" + decision);
-    return Boolean(button || link);
-  }
-  const press = name => { const button = $(`[data-key=${name}]`); if (button) button.click(); };
+  const press = name => $(`[data-key=${name}]`)?.click();
+  const act = fetched("more", "act");         // approve, reject, edit, explain: of the row one stands on, or of the page
   const keys = {
-    "?": () => $("#keys").showModal(), "/": () => $("[data-search]")?.focus(),
+    "?": sheet, "/": () => $("[data-search]")?.focus(),
     j: () => move(1), k: () => move(-1), J: () => { extend(1); }, K: () => { extend(-1); },
     x: () => { const box = current() && $("input[name=id]", current()); if (box) { box.checked = !box.checked; selection(); } },
-    Enter: () => current() && $("a", current())?.click(),
-    a: () => answer("approve"), e: () => answer("edit"), r: () => answer("reject") || press("retry"), c: () => press("cancel"),
-    t: () => press("theme"), R: () => window.poller.refresh(), p: () => window.poller.pause(!shown.paused),
+    Enter: () => $("a", current())?.click(),
+    a: () => act("approve", current()), e: () => act("edit", current()), r: () => act("reject", current()), c: () => press("cancel"),
+    t: () => press("theme"), R: () => window.poller.pause(!shown.paused),
     ".": () => { const menu = $("#link"); if (menu) { menu.open = true; $("button", menu)?.focus(); } },
     Escape: () => {
       for (const menu of $$("details.menu[open]")) menu.open = false;
@@ -215,19 +188,26 @@
     tick(); move(step); tick(); selection();
   }
   document.addEventListener("keydown", event => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "k" && document.body.dataset.palette && !$("dialog[open]")) {
+      event.preventDefault(); palette(); return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("dialog[open]")) return;
     const field = event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
     if (field) { if (event.key === "Escape") field.blur(); return; }
-    if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
-    if (event.timeStamp - leader < 1200 && places[event.key]) { location.assign(places[event.key]); event.preventDefault(); return; }
+    if (event.key !== "Escape" && !singles()) return;
+    if (event.key === "Enter" && (!current() || event.target.closest("a, button, summary"))) return;
+    const place = event.timeStamp - leader < 1200 && $(`[data-go="${CSS.escape(event.key)}"]`);
+    if (place) { location.assign(place.href); event.preventDefault(); return; }
     leader = event.key === "g" ? event.timeStamp : -Infinity;
-    const act = keys[event.key];
-    if (act) { act(); if (event.key !== "Escape") event.preventDefault(); }
+    const does = keys[event.key];
+    if (does) { does(); if (event.key !== "Escape") event.preventDefault(); }
   });
-  on("click", "[data-open-keys]", () => $("#keys").showModal());
+  on("click", "[data-open-keys]", sheet);
+  on("click", "[data-open-palette]", palette);
 
   tick(); selection();
   const menu = $(".side > nav"), here = menu && $("[aria-current]", menu);
   if (here) menu.scrollLeft = here.offsetLeft - 60;         // a narrow menu scrolls sideways
+  menu?.addEventListener("focusin", event => event.target.scrollIntoView({ block: "nearest", inline: "nearest" }));
   for (const log of $$(".log[data-follow]")) toEnd(log);
 })();

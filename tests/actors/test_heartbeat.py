@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +11,9 @@ from datetime import UTC, datetime
 import pytest
 
 from actors.attempt import Attempt
+from actors.execute import run_next
 from actors.heartbeat import LAST_WORD_SECONDS, MOST_MISSES, Heartbeat
+from actors.jobs import work_until_empty
 from actors.post import Post
 from app.db import AWAY, db
 from app.errors import Cancelled, Released
@@ -135,7 +139,7 @@ class TestDraining:
         heart.beat()
         assert not attempt.releasing
         with db.quick():
-            assert [w["state"] for w in fleet.listing()] == ["draining"]
+            assert [w["state"] for w in fleet.listing()] == ["stopping"]
 
     def test_then_runners_are_asked_to_stop(self, post: Post, attempt: Attempt) -> None:
         post.start_draining()
@@ -163,6 +167,110 @@ class TestDraining:
         began = post.drain_began
         post.start_draining()
         assert post.drain_began == began
+
+
+class TestWhatIsWanted:
+    def test_a_drained_worker_takes_nothing_and_what_runs_goes_on(self, post: Post, attempt: Attempt) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        with db.quick():
+            fleet.drain(post.worker_id, by="ada")
+            waiting = acting.submitted()
+        heart.beat()
+
+        assert run_next(post) is False
+        work_until_empty(post)
+        with db.quick():
+            assert acting.status(waiting) == "queued"
+            (told,) = fleet.listing()
+        assert (told["draining"], told["state"]) == (True, "draining")
+        assert not post.draining.is_set()
+        attempt.checkpoint_due()
+
+    def test_it_says_so_at_once_and_not_with_the_next_lease(self, post: Post) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        with db.quick():
+            fleet.drain(post.worker_id, by="ada")
+            db.run("UPDATE workers SET seen_at = now() - interval '9 s'")
+        heart.beat()
+        with db.quick():
+            (told,) = fleet.listing()
+            age = db.value("SELECT extract(epoch FROM now() - seen_at) FROM workers")
+        assert told["draining"]
+        assert age < 5
+
+    def test_the_bells_it_does_not_answer_are_for_others(self, post: Post) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        with db.quick():
+            fleet.drain(post.worker_id, by="ada")
+        heart.beat()
+        heart.beat()
+        rung = post.ringer.rung  # type: ignore[attr-defined]
+        assert rung == [(pool, post.settings.worker_threads) for pool in post.settings.pools]
+
+    def test_after_a_resume_it_works_again(self, post: Post) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        with db.quick():
+            fleet.drain(post.worker_id, by="ada")
+            job_id = acting.submitted()
+        heart.beat()
+        with db.quick():
+            fleet.resume(post.worker_id, by="ada")
+        heart.beat()
+
+        assert run_next(post)
+        with db.quick():
+            assert acting.status(job_id) == "completed"
+            assert [w["state"] for w in fleet.listing()] == ["idle"]
+
+    def test_a_stop_ends_the_process_as_a_platform_would(self, post: Post, attempt: Attempt) -> None:
+        ended: list[bool] = []
+        heart = Heartbeat(post, end=lambda: ended.append(True))
+        heart.beat()
+        with db.quick():
+            fleet.stop(post.worker_id, by="ada")
+        heart.beat()
+        assert ended == [True]
+        assert not post.takes_work
+        post.start_draining()  # what the signal does
+        heart.beat()
+        assert ended == [True]
+        attempt.checkpoint_due()  # its grace period has only begun
+
+    def test_a_worker_without_a_row_changes_nothing(self, post: Post) -> None:
+        post.rest()
+        heart = Heartbeat(post)
+        heart._extended_at = time.monotonic()
+        heart._said_taking = False
+        with db.quick():
+            fleet.leave(post.worker_id)
+        heart.beat()
+        assert not post.takes_work
+
+
+def test_a_beat_tells_how_much_memory_the_whole_tree_takes(post: Post) -> None:
+    Heartbeat(post).beat()
+    with db.quick():
+        alone = db.value("SELECT memory_bytes FROM workers")
+    hog = subprocess.Popen(
+        [sys.executable, "-c", "x = bytearray(60_000_000); print(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert hog.stdout
+        assert hog.stdout.readline() == b"1\n"
+        Heartbeat(post).beat()
+    finally:
+        hog.kill()
+        hog.communicate()
+    with db.quick():
+        together = db.value("SELECT memory_bytes FROM workers")
+    assert alone > 10_000_000
+    assert together > alone + 50_000_000
 
 
 class TestFencingItself:

@@ -14,7 +14,6 @@ from app.approvals import queries as questions
 from app.db import AWAY, Row, db
 from app.jobs import lifecycle
 from app.settings import Settings
-from app.workers import fleet
 from tests import acting
 
 
@@ -106,44 +105,18 @@ def test_the_scheduler_ticks_what_there_is_to_sweep(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    for name in ("call_due", "sweep", "purge"):
+    for name in ("call_due", "sweep", "watch", "purge"):
         monkeypatch.setattr(sweeps, name, _noting(done, name))
     scheduler = clockwork.make_scheduler(settings)
     jobs = {job.id: job for job in scheduler.get_jobs()}
     assert jobs["sweep"].trigger.interval.total_seconds() == settings.sweep_interval_seconds
-    for name in ("call_due", "sweep", "purge"):
+    for name in ("call_due", "sweep", "watch", "purge"):
         jobs[name].func()
-    assert done == ["call_due", "sweep", "purge"]
+    assert done == ["call_due", "sweep", "watch", "purge"]
 
 
 def _noting(done: list[str], name: str) -> Callable[[Any], None]:
     return lambda _settings: done.append(name)
-
-
-def test_that_the_last_worker_is_gone_is_told_once_a_lease_later(
-    settings: Settings, quick: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def told() -> int:
-        with db.quick():
-            return int(db.value("SELECT count(*) FROM notifications WHERE event = 'worker.all_gone'"))
-
-    clock = [1000.0]
-    monkeypatch.setattr(sweeps.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(sweeps, "_fleet_seen_at", None)
-    sweeps.mind_fleet(settings)  # none was ever seen
-    with db.quick():
-        fleet.register("w1", hostname="h", process_id=1, pools=("general",), threads=1, release="1")
-    sweeps.mind_fleet(settings)
-    with db.quick():
-        fleet.leave("w1")
-    sweeps.mind_fleet(settings)
-    clock[0] += settings.lease_seconds - 1
-    sweeps.mind_fleet(settings)
-    assert told() == 0
-    clock[0] += 2
-    sweeps.mind_fleet(settings)
-    sweeps.mind_fleet(settings)
-    assert told() == 1
 
 
 def test_questions_that_nobody_answered_are_settled_and_passed_on_each_by_itself(
@@ -194,3 +167,23 @@ def test_a_question_that_cannot_be_settled_holds_up_no_other(
     sweeps.mind_questions()
     with db.quick():
         assert acting.status(asked[1][0]) == "queued"
+
+
+def test_who_stands_in_looks_at_what_alerts_watch_no_oftener_than_a_scheduler(
+    settings: Settings, quick: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+    clock = [1000.0]
+    monkeypatch.setattr(sweeps.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sweeps, "_watched_at", float("-inf"))
+    monkeypatch.setattr(sweeps.watching, "look", looked.append)
+
+    def stand_in() -> int:
+        with db.quick():
+            db.run("UPDATE upkeep SET last_tick_at = now() - interval '1 hour'")
+        sweeps.stand_in(settings)
+        return len(looked)
+
+    assert [stand_in(), stand_in()] == [1, 1]
+    clock[0] += settings.alert_interval_seconds + 1
+    assert stand_in() == 2

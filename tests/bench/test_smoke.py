@@ -72,6 +72,34 @@ def test_the_drain_benchmark_measures_both_sides_and_idle_latency_and_that_of_ca
     assert 0 < found["idle_ms"]["p50"] <= found["idle_ms"]["p95"]
 
 
+def test_the_benchmark_of_watchers_counts_what_they_cost() -> None:
+    found = run("tests.bench.watching", "--watchers", "20", "--people", "2", "--running", "5", "--lively", "2",
+                "--seconds", "6", "--every", "0.5")  # fmt: skip
+
+    for kind in ("pages", "programs"):
+        seen = found[kind]
+        assert (seen["first_wrong"], seen["broken"], seen["wrong"]) == ("", {}, 0)
+        assert set(seen["answers"]) == {"200", "304"}
+        assert seen["requests"] > 60
+        assert seen["unchanged"] > 0.5
+        assert 0 < seen["ms"]["p50"] <= seen["ms"]["p95"] <= seen["ms"]["max"]
+        assert 0 < seen["processors_used"]["web"] < seen["server_used"] < 2
+
+
+def test_the_benchmark_of_lists_asks_for_every_one(tmp_path: Path) -> None:
+    found = run("tests.bench.lists", "--jobs", "2000", "--times", "1", CALLBOARD_HOME=str(tmp_path))
+
+    assert found["wrong"] == {}
+    assert {
+        "page: everything",
+        "tabs: failed",
+        "api: a rare word",
+        "page: of one person",
+        "page: menu",
+    } <= set(found["ms"])
+    assert all(one["first"] > 0 for one in found["ms"].values())
+
+
 def test_the_schedules_benchmark_sees_each_of_them(tmp_path: Path) -> None:
     found = run("tests.bench.schedules", "--schedules", "40", "--once", CALLBOARD_HOME=str(tmp_path))
 

@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser.stack import EMAIL, PASSWORD, Stack, stack
 
 SIZE = {"width": 1280, "height": 900}
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 # Said by the page itself, because Chromium tells of a violation only where it happens.
-_WATCH_POLICY = """
+WATCH_POLICY = """
     window.violations = [];
     document.addEventListener("securitypolicyviolation", e => violations.push(e.violatedDirective + " " + e.blockedURI));
 """
@@ -31,7 +31,7 @@ def running() -> Iterator[Stack]:
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a screen."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         yield launched
         launched.close()
 
@@ -58,7 +58,7 @@ def sign_in(page: Page, running: Stack) -> None:
 def context(running: Stack, browser: Browser, signed_in: dict[str, Any]) -> Iterator[BrowserContext]:
     """A window of somebody who is signed in; `page.goto("/jobs")` is enough."""
     with browser.new_context(base_url=running.url, storage_state=signed_in, viewport=SIZE) as opened:  # type: ignore[arg-type]
-        opened.add_init_script(_WATCH_POLICY)
+        opened.add_init_script(WATCH_POLICY)
         yield opened
 
 

@@ -93,6 +93,7 @@ def _start(port: int, home: Path, environ: dict[str, str]) -> subprocess.Popen[b
         "POLL_QUEUED_MS": "500",
         "POLL_RETRY_MS": "500",
         "POLL_MIN_MS": "200",
+        "POLL_MAX_MS": "2000",
         "STATS_REFRESH_MS": "1000",
     }
     rest = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}

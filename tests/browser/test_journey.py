@@ -60,7 +60,7 @@ def _fail_and_retry(page: Page) -> None:
     page.get_by_label("Message").fill("the journey's own failure")
     page.get_by_role("button", name="Send in").click()
     expect(page.locator("#status .badge.big")).to_have_text("Failed", timeout=20_000)
-    expect(page.locator("#status .notice.red")).to_contain_text("the journey's own failure")
+    expect(page.locator("#overview .notice.red")).to_contain_text("the journey's own failure")
 
     page.get_by_role("link", name="Dead letters").first.click()
     group = page.locator("#groups li", has_text="the journey's own failure")
@@ -96,7 +96,7 @@ def test_ticked_jobs_are_cancelled_together(page: Page, running: Stack) -> None:
 
     page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the jobs").click()
 
     expect(page.get_by_text("3 jobs cancelled.")).to_be_visible()
     assert [running.settled(job_id) for job_id in ids] == ["cancelled"] * 3
@@ -120,19 +120,21 @@ def test_all_that_match_are_acted_on_after_a_review_that_names_their_number(
 
 def test_the_log_follows_until_somebody_scrolls_up_and_then_stays(page: Page, running: Stack) -> None:
     job_id = running.submit("test-chatty", {"lines": 400, "seconds": 8})
-    page.goto(f"/jobs/{job_id}")
+    page.goto(f"/jobs/{job_id}?tab=log")
     log = page.locator("#log")
     _patiently(page, lambda: log.evaluate("log => log.scrollTop > 50"))
 
     log.evaluate("log => { log.scrollTop = 0; }")
-    count = log.locator("li").count()
-    _patiently(page, lambda: log.locator("li").count() > count)
+    count = log.locator("li:not([hidden])").count()
+    _patiently(page, lambda: log.locator("li:not([hidden])").count() > count)
 
     assert log.evaluate("log => log.scrollTop") == 0
     page.get_by_role("button", name="Jump to latest").click()
     assert log.evaluate("log => log.scrollHeight - log.scrollTop - log.clientHeight < 30")
-    expect(log.locator("li").last).to_contain_text("line 400", timeout=20_000)
-    numbers = log.locator("li").evaluate_all("lines => lines.map(line => Number(line.dataset.seq))")
+    expect(log.locator("li:not([hidden])").last).to_contain_text("line 400", timeout=20_000)
+    numbers = log.locator("li:not([hidden])").evaluate_all(
+        "lines => lines.map(line => Number(line.dataset.seq))"
+    )
     assert numbers == sorted(set(numbers))
 
 

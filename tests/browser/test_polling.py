@@ -1,10 +1,17 @@
-"""What poll.js promises, seen from outside: what is asked when, and what the person sees of it."""
+"""What poll.js promises, seen from outside: what is asked when, what it weighs, and what the person sees of it."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, Route, expect
@@ -12,22 +19,38 @@ from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 from tests.browser.stack import Stack
 from tests.waiting import until
 
-TABLE = re.compile(r"/ui/jobs/table")
+IDLE_BYTES, CHANGED_BYTES, IDLE_SECONDS = 300, 3072, 10
+LIVE = "#link .word"
+
+# What the settings would say without those of the test's stack, which make pages impatient.
+_AS_USUAL = """new MutationObserver(() => {
+    if (document.body && !document.body.usual) {
+        document.body.usual = true;
+        document.body.dataset.poll = JSON.stringify({...JSON.parse(document.body.dataset.poll || "{}"), floor: 1000, most: 10000});
+    }
+}).observe(document, {childList: true, subtree: true})"""
 
 
 class Wire:
-    """The polls of one region that went over the wire, and a hand on them."""
+    """The looks of one page that went over the wire, and a hand on them."""
 
-    def __init__(self, page: Page, path: re.Pattern[str]) -> None:
+    def __init__(self, page: Page) -> None:
         """Count from now on."""
-        self.page, self.path = page, path
-        self.codes: list[int] = []
+        self.page = page
         self.asked: list[Request] = []
         self.over: list[Request] = []
+        self.codes: list[int] = []
+        self.others: list[str] = []
         for ending in ("requestfinished", "requestfailed"):
-            page.on(ending, lambda request: path.search(request.url) and self.over.append(request))  # type: ignore[call-overload]
-        page.on("request", lambda request: path.search(request.url) and self.asked.append(request))
-        page.on("response", lambda answer: path.search(answer.url) and self.codes.append(answer.status))
+            page.on(ending, lambda request: _is_look(request.url) and self.over.append(request))  # type: ignore[call-overload]
+        page.on("request", self._asked)
+        page.on("response", lambda answer: _is_look(answer.url) and self.codes.append(answer.status))
+
+    def _asked(self, request: Request) -> None:
+        if _is_look(request.url):
+            self.asked.append(request)
+        elif "/ui/" in request.url and "/ui/polling/" not in request.url:
+            self.others.append(request.url)
 
     def after(self, more: int, seconds: float = 15) -> None:
         """Wait until `more` further answers came."""
@@ -43,23 +66,47 @@ class Wire:
 
         until(met, seconds, 0)
 
-    def break_down(self, status: int = 500, what: str = "**/ui/**") -> None:
-        """From now on the server answers every region, or those at `what`, with an error."""
-        self.page.route(what, lambda route: _fail(route, status))
+    def pass_time(self, seconds: float, step: float = 0.25) -> None:
+        """Let the page's clock go on by `seconds`; what is under way takes real time, in which no other passes."""
+        for _ in range(round(seconds / step)):
+            self.page.clock.run_for(round(step * 1000))
+            self.wait(lambda: len(self.over) >= len(self.asked), 6)
+
+    def regions(self, n: int = -1) -> list[str]:
+        """The addresses that a look asked for."""
+        return parse_qs(urlsplit(self.asked[n].url).query)["r"]
+
+    def break_down(self, status: int = 500, **headers: str) -> None:
+        """From now on the server answers every look with an error; 0: not at all."""
+        self.page.route("**/ui/look**", lambda route: _fail(route, status, headers))
+
+    def answer(self, *regions: dict[str, Any]) -> None:
+        """From now on each look is told this of its regions; further ones are unchanged."""
+        self.page.route("**/ui/look**", lambda route: _tell(route, list(regions)))
 
     def mend(self) -> None:
         """The server is well again."""
         self.page.unroute_all()
 
 
-def _fail(route: Route, status: int) -> None:
+def _is_look(url: str) -> bool:
+    return urlsplit(url).path == "/ui/look"
+
+
+def _fail(route: Route, status: int, headers: dict[str, str]) -> None:
     if status:
-        route.fulfill(status=status, body="down")
+        route.fulfill(status=status, body="down", headers=headers)
     else:
         route.abort()
 
 
-@pytest.fixture
+def _tell(route: Route, told: list[dict[str, Any]]) -> None:
+    count = len(parse_qs(urlsplit(route.request.url).query)["r"])
+    regions = (told + [{"poll": "1000ms"}] * count)[:count]
+    route.fulfill(status=200, content_type="application/json", body=json.dumps({"regions": regions}))
+
+
+@pytest.fixture(scope="module")
 def job(running: Stack) -> str:
     """A job that is over, so that the list stands still."""
     job_id = running.submit("test-noop", task_name="A quiet job")
@@ -69,73 +116,154 @@ def job(running: Stack) -> str:
 
 @pytest.fixture
 def wire(page: Page, job: str) -> Wire:
-    """The list of jobs, open."""
-    watched = Wire(page, TABLE)
+    """The list of jobs, open; the first region is the menu."""
+    watched = Wire(page)
     page.goto("/jobs?q=A+quiet+job")
     return watched
 
 
-def test_an_unchanged_region_is_a_304_that_leaves_the_document_alone(wire: Wire) -> None:
+@pytest.fixture
+def still(context: BrowserContext, job: str) -> Wire:
+    """The same on a page whose time passes by `pass_time` alone."""
+    page = context.new_page()
+    page.clock.install(time=datetime.now(UTC))
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+    watched = Wire(page)
+    page.goto("/jobs?q=A+quiet+job")
+    return watched
+
+
+def test_a_page_asks_by_one_request_and_an_unchanged_one_is_left_alone(wire: Wire) -> None:
+    wire.wait(lambda: wire.codes[-2:] == [304, 304])  # counts of the jobs before may still come in
     wire.page.evaluate("""() => {
         window.changes = 0;
         new MutationObserver(all => { changes += all.filter(m => !m.target.closest?.("time") && m.type === "childList").length; })
             .observe(document.querySelector("#jobs"), {childList: true, subtree: true});
     }""")
+    before = len(wire.codes)
 
-    wire.after(3)
+    wire.after(2)
 
-    assert set(wire.codes) == {304}
+    assert set(wire.codes[before:]) == {304}
+    assert wire.others == []
     assert wire.page.evaluate("window.changes") == 0
+    first = next(request for request in wire.asked if "jobs/table" in request.url)
+    known = wire.page.get_attribute("#r-jobs-table", "data-etag") or "nothing"
+    assert known.strip('"') in first.headers["if-none-match"]
 
 
-def test_the_first_poll_already_knows_what_the_page_shows(wire: Wire) -> None:
-    wire.after(1)
+@pytest.mark.parametrize("path", ["/", "/jobs", "/jobs/{job}"])
+def test_an_idle_page_asks_once_in_ten_seconds_and_hears_next_to_nothing(
+    context: BrowserContext, running: Stack, job: str, path: str
+) -> None:
+    context.add_init_script(_AS_USUAL)
+    page = context.new_page()
+    page.clock.install(time=datetime.now(UTC))
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+    wire = Wire(page)
+    page.goto(path.format(job=job))
+    wire.pass_time(40, 1)
+    page.evaluate("poller.diary.length = 0")
+    before = len(wire.asked)
 
-    assert wire.asked[0].headers["if-none-match"] == wire.page.get_attribute("#r-jobs-table", "data-etag")
+    wire.pass_time(60, 0.5)
+
+    looks = page.evaluate("poller.diary")
+    changed = sum(1 for look in looks if look["changed"])  # figures of the tests before may still settle
+    assert len(wire.asked) - before <= 60 / IDLE_SECONDS + 3 * changed
+    assert wire.others == []
+    assert 0 < _bytes_of_a_look(context, running, wire) <= IDLE_BYTES
 
 
-def test_a_change_arrives_without_touching_what_the_person_does(wire: Wire, running: Stack) -> None:
-    search = wire.page.get_by_role("searchbox")
-    search.fill("half a wo")
-    wire.page.evaluate("document.querySelector('#jobs tbody tr').known = true")
+def _bytes_of_a_look(context: BrowserContext, running: Stack, wire: Wire) -> int:
+    """What comes down a plain socket when the page's last look is asked again, as if nothing had changed."""
+    asked = wire.asked[-1]
+    host, port = running.url.removeprefix("http://").split(":")
+    cookies = "; ".join(f"{each['name']}={each['value']}" for each in context.cookies())
+    target = urlsplit(asked.url)
+    lines = (
+        f"GET {target.path}?{target.query} HTTP/1.1", f"Host: {host}:{port}", f"Cookie: {cookies}",
+        "Accept-Encoding: gzip, deflate, br", f"If-None-Match: {asked.headers['if-none-match']}", "", "",
+    )  # fmt: skip
+    with socket.create_connection((host, int(port)), timeout=5) as line:
+        line.sendall("\r\n".join(lines).encode())
+        answer = line.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 304"), answer[:200]
+    assert answer.endswith(b"\r\n\r\n")
+    return len(answer)
+
+
+def test_what_changed_is_light_and_comes_without_touching_what_the_person_does(
+    wire: Wire, running: Stack
+) -> None:
+    page = wire.page
+    search = page.locator("[data-search]")
+    page.locator("#link summary").first.click()
+    search.focus()
+    page.keyboard.type("half a wo")
+    typed = search.input_value()
+    page.evaluate("document.querySelector('#jobs [data-row]').known = true")
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
+    marked = page.evaluate("String(getSelection())")
+    received: list[float] = []
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    line.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
 
     running.submit("test-noop", task_name="A quiet job, the second")
 
-    expect(wire.page.get_by_role("link", name="A quiet job, the second")).to_be_visible(timeout=15_000)
-    expect(search).to_be_focused()
-    expect(search).to_have_value("half a wo")
+    expect(page.get_by_role("link", name="A quiet job, the second", exact=True)).to_be_visible(timeout=15_000)
+    expect(search).to_have_value(typed)
+    assert marked == page.evaluate("String(getSelection())") != ""
+    assert page.locator("#link").evaluate("menu => menu.open")
     assert (
-        wire.page.evaluate("[...document.querySelectorAll('#jobs tbody tr')].filter(row => row.known).length")
+        page.evaluate("[...document.querySelectorAll('#jobs [data-row]')].filter(row => row.known).length")
         == 1
     )
+    assert 0 < max(received) <= CHANGED_BYTES
 
 
-def test_ticked_rows_hold_the_updates_and_stay_ticked(wire: Wire) -> None:
-    box = wire.page.locator("input[name=id]").first
+def test_typed_text_keeps_the_focus_while_the_list_changes(wire: Wire, running: Stack) -> None:
+    search = wire.page.locator("[data-search]")
+    search.click()
+    wire.page.keyboard.type(" half")
+
+    running.submit("test-noop", task_name="A quiet job, the third")
+
+    expect(wire.page.get_by_role("link", name="A quiet job, the third", exact=True)).to_be_visible(
+        timeout=15_000
+    )
+    expect(search).to_be_focused()
+    assert search.input_value().endswith(" half")
+
+
+def test_ticked_rows_hold_the_updates_and_stay_ticked(still: Wire) -> None:
+    box = still.page.locator("input[name=id]").first
     box.check()
-    wire.page.wait_for_timeout(300)
-    before = len(wire.asked)
+    before = len(still.asked)
 
-    wire.page.wait_for_timeout(3000)
+    still.pass_time(20, 1)
 
-    assert len(wire.asked) == before
-    expect(wire.page.locator("#link .word")).to_have_text("On hold")
+    assert len(still.asked) == before
+    expect(still.page.locator(LIVE)).to_have_text("On hold")
     box.uncheck()
-    wire.after(1)
-    expect(wire.page.locator("#link .word")).to_have_text("Live")
+    still.pass_time(1)
+    assert len(still.asked) == before + 1
+    expect(still.page.locator(LIVE)).to_have_text("Live")
 
 
-def test_a_hidden_tab_asks_nothing_and_catches_up_once_when_shown(wire: Wire) -> None:
-    wire.after(1)
-    _show(wire.page, "hidden")
-    wire.page.wait_for_timeout(300)  # one may be under way
-    before = len(wire.asked)
-    wire.page.wait_for_timeout(3000)
-    assert len(wire.asked) == before
+def test_a_hidden_tab_asks_nothing_and_catches_up_once_when_shown(still: Wire) -> None:
+    still.pass_time(3)
+    _show(still.page, "hidden")
+    before = len(still.asked)
+    still.pass_time(120, 2)
+    assert len(still.asked) == before
 
-    _show(wire.page, "visible")
+    _show(still.page, "visible")
+    still.pass_time(0.5, 0.1)
 
-    wire.wait(lambda: len(wire.asked) == before + 1, 2)
+    assert len(still.asked) == before + 1
+    assert len(still.regions()) == still.page.locator("[hx-poll]").count()
 
 
 def _show(page: Page, state: str) -> None:
@@ -148,120 +276,102 @@ def _show(page: Page, state: str) -> None:
     )
 
 
-def test_pausing_asks_nothing_and_a_refresh_by_hand_still_works(wire: Wire) -> None:
-    wire.page.locator("#link summary").first.click()
-    wire.page.get_by_role("button", name="Pause").click()
-    wire.page.wait_for_timeout(300)
-    before = len(wire.asked)
-    wire.page.wait_for_timeout(3000)
-    assert len(wire.asked) == before
-    expect(wire.page.locator("#link .word")).to_have_text("Paused")
-
-    wire.page.get_by_role("button", name="Refresh now").click()
-
-    wire.wait(lambda: len(wire.asked) == before + 1, 3)
-
-
-def test_the_pause_and_the_chosen_interval_outlive_the_page(wire: Wire) -> None:
-    page = wire.page
+def test_pausing_asks_nothing_refreshing_still_works_and_both_outlive_the_page(still: Wire) -> None:
+    page = still.page
+    still.pass_time(3)
     page.locator("#link summary").first.click()
     page.get_by_label("Look every").select_option("30")
     page.get_by_role("button", name="Pause").click()
+    before = len(still.asked)
+    still.pass_time(60, 2)
+    assert len(still.asked) == before
+    expect(page.locator(LIVE)).to_have_text("Paused")
 
+    page.get_by_role("button", name="Refresh now").click()
+    still.wait(lambda: len(still.asked) == before + 1, 3)
+    page.get_by_text("Last polls").click()
+    expect(page.locator("#link-diary")).to_contain_text("304")
     page.reload()
 
     page.locator("#link summary").first.click()
-    expect(page.get_by_label("Look every")).to_have_value("30")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page.get_by_label("Look every")).to_have_value("30")
+    page.get_by_text("Last polls").click()
+    expect(page.locator("#link-diary")).to_contain_text("304")
 
 
-def test_a_chosen_interval_is_kept_to(context: BrowserContext, job: str) -> None:
-    context.add_init_script("""localStorage.setItem("callboard.poll", '{"every": 30000}')""")
-    page = context.new_page()
-    page.clock.install()
-    wire = Wire(page, TABLE)
-    page.goto("/jobs?q=A+quiet+job")
+def test_a_chosen_interval_is_kept_to(context: BrowserContext, still: Wire) -> None:
+    still.page.evaluate("poller.setInterval(30)")
+    still.pass_time(29, 1)
+    assert still.asked == []
 
-    page.clock.run_for(20_000)  # it would be asked for every second otherwise
-    page.wait_for_timeout(500)
-    assert wire.asked == []
+    still.pass_time(5, 1)
 
-    page.clock.run_for(15_000)
-    wire.wait(lambda: wire.asked, 5)
+    assert len(still.asked) == 1
 
 
-@pytest.mark.parametrize("status", [500, 503, 0])
-def test_errors_back_off_then_open_the_breaker_and_the_page_recovers(
-    context: BrowserContext, job: str, status: int
+@pytest.mark.parametrize("status", [500, 0])
+def test_errors_back_off_then_open_the_breaker_then_one_look_probes_and_the_page_recovers(
+    still: Wire, status: int
 ) -> None:
-    page = context.new_page()
-    _stop_the_clock(page)
-    wire = Wire(page, TABLE)
-    # The other regions stop: whichever fails five times opens the breaker, and whichever succeeds closes it.
-    over = {"HX-Poll": "stop"}
-    page.route(re.compile(r"/ui/(nav|jobs/tabs)"), lambda route: route.fulfill(status=304, headers=over))
-    page.goto("/jobs?q=A+quiet+job")
-    wire.break_down(status, "**/ui/jobs/table**")
-    shown = page.locator("#jobs tbody").get_by_role("link").all_inner_texts()
+    page = still.page
+    still.break_down(status)
+    shown = page.locator("#jobs").get_by_role("link").all_inner_texts()
 
-    waits = [_fail_once(wire) for _ in range(5)]
+    waits = [_fail_once(still) for _ in range(5)]
 
     for wait, base in zip(waits, (1000, 2000, 4000, 8000), strict=False):
-        assert 0.88 * base <= wait <= 1.12 * base
+        assert base <= wait <= 1.12 * base
     assert waits[4] == 15_000
-    expect(page.locator("#link .word")).to_have_text(re.compile(r"Stale since \d\d:\d\d:\d\d"))
+    expect(page.locator(LIVE)).to_have_text(re.compile(r"Stale since \d\d:\d\d:\d\d"))
     assert re.fullmatch(r"\d\d:\d\d:\d\d", page.get_attribute("#r-jobs-table", "data-stale") or "")
-    assert page.locator("#jobs tbody").get_by_role("link").all_inner_texts() == shown != []
+    assert page.locator("#jobs").get_by_role("link").all_inner_texts() == shown != []
 
-    wire.mend()
-    page.clock.resume()
-    page.clock.run_for(15_100)
+    still.mend()
+    before = len(still.asked)
+    still.pass_time(14, 1)
+    assert len(still.asked) == before
+    still.pass_time(1.5)
 
-    expect(page.locator("#link .word")).to_have_text("Live")
+    assert still.asked[before:] != []
+    expect(page.locator(LIVE)).to_have_text("Live")
     expect(page.locator("#r-jobs-table")).not_to_have_attribute("data-stale", re.compile("."))
 
 
-def _stop_the_clock(page: Page) -> None:
-    """Time passes by `run_for` alone: on a slow machine a poll would fail between two looks, and never be counted."""
-    page.clock.install(time=datetime.now(UTC))
-    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=5))
-
-
 def _fail_once(wire: Wire) -> float:
-    """Let time pass until the table's next poll has failed; answers how long it will wait then."""
-    # By the entry's time, not by how many there are: the diary keeps fifty, and the other regions write into it.
-    last = "poller.diary.filter(p => p.path.startsWith('/ui/jobs/table')).at(-1)"
-    before = wire.page.evaluate(f"{last}?.at")
+    """Let time pass until the next look has failed; answers how long the page will wait then."""
+    before = len(wire.over)
 
     def failed() -> bool:
-        wire.page.clock.run_for(250)
-        # Its answer takes real time, in which no other may pass.
-        wire.wait(lambda: len(wire.over) >= len(wire.asked), 5)
-        return bool(wire.page.evaluate(f"{last} && {last}.at !== {before or 0}"))
+        wire.pass_time(0.25)
+        return len(wire.over) > before
 
-    until(failed, 30)
-    return float(wire.page.evaluate(f"{last}.next"))
+    until(failed, 30, 0)
+    wire.wait(lambda: wire.page.evaluate("poller.diary.at(-1)?.kind"), 3)
+    return float(wire.page.evaluate("poller.diary.at(-1).next"))
 
 
-def test_while_the_breaker_is_open_one_region_alone_probes(context: BrowserContext, job: str) -> None:
-    page = context.new_page()
-    _stop_the_clock(page)
-    wire = Wire(page, re.compile(r"/ui/"))
-    page.goto("/jobs?q=A+quiet+job")
-    wire.break_down()
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(still: Wire) -> None:
+    still.break_down(429, **{"Retry-After": "12"})
 
-    def opened() -> bool:
-        page.clock.run_for(250)
-        return bool(page.evaluate("poller.diary.at(-1)?.broken"))
+    assert _fail_once(still) == 12_000
 
-    until(opened, 30)
-    page.wait_for_timeout(300)
-    before = len(wire.asked)
 
-    page.clock.run_for(15_100)
-    page.wait_for_timeout(500)
+def test_a_part_that_is_gone_is_said_and_not_asked_again_and_a_broken_one_is_marked(still: Wire) -> None:
+    still.pass_time(1)
+    still.answer({"poll": "1000ms"}, {"code": 500}, {"code": 404})
+    still.page.evaluate("poller.refresh()")
+    asked = still.page.evaluate(
+        "[...document.querySelectorAll('[hx-poll]')].map(each => each.getAttribute('hx-get'))"
+    )
 
-    assert len(wire.asked) == before + 1
+    expect(still.page.get_by_role("alert")).to_contain_text("gone")
+    still.pass_time(10)
+
+    later = [address for n in range(len(still.asked) - 2, len(still.asked)) for address in still.regions(n)]
+    assert asked[2] not in later
+    assert asked[0] in later
+    expect(still.page.locator(LIVE)).to_have_text("Retrying")
 
 
 def test_an_ended_session_leads_to_signing_in_and_back(context: BrowserContext, job: str) -> None:
@@ -279,37 +389,97 @@ def test_typed_text_survives_an_ended_session(context: BrowserContext) -> None:
     page.get_by_label("Text").fill("half a thought")
 
     context.clear_cookies(name="callboard")
+    page.evaluate("poller.refresh()")
 
     expect(page.get_by_role("alert")).to_contain_text("You are signed out", timeout=30_000)
     expect(page.get_by_label("Text")).to_have_value("half a thought")
 
 
-def test_what_is_gone_is_said_and_not_asked_again(page: Page, job: str) -> None:
-    wire = Wire(page, TABLE)
-    page.route("**/ui/jobs/table**", lambda route: _fail(route, 404))
-    page.goto("/jobs?q=A+quiet+job")
+def test_a_finished_job_is_not_asked_about_any_more(still: Wire, job: str) -> None:
+    still.page.goto(f"/jobs/{job}")
+    before = len(still.asked)
 
-    expect(page.get_by_role("alert")).to_contain_text("gone", timeout=15_000)
-    asked = len(wire.asked)
-    page.wait_for_timeout(2500)
+    still.pass_time(30, 1)
 
-    assert len(wire.asked) == asked == 1
+    assert [each.url for each in still.asked[before:] if job in each.url] == []
 
 
-def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(context: BrowserContext, job: str) -> None:
-    page = context.new_page()
-    page.clock.install()
-    wire = Wire(page, TABLE)
-    page.route("**/ui/jobs/table**", lambda route: route.fulfill(status=429, headers={"Retry-After": "12"}))
-    page.goto("/jobs?q=A+quiet+job")
+def test_the_log_of_a_running_job_survives_a_restart_of_the_server_without_loss_or_doubles(
+    page: Page, running: Stack
+) -> None:
+    job_id = running.submit("test-chatty", {"lines": 120, "seconds": 14}, task_name="A long talk")
+    page.goto(f"/jobs/{job_id}?tab=log")
+    lines = page.locator("#log > li .msg")
+    expect(lines.first).to_be_visible(timeout=15_000)
 
-    assert _fail_once(wire) == 12_000
+    os.killpg(int((running.home / "run" / "web.pid").read_text()), signal.SIGKILL)
+    began = time.monotonic()
+    expect(page.locator(LIVE)).to_have_text(re.compile("Retrying|Stale"), timeout=10_000)
+    expect(page.locator(LIVE)).to_have_text(re.compile("Live|Up to date"), timeout=30_000)
+
+    assert time.monotonic() - began < 30
+    assert running.settled(job_id) == "completed"
+    expect(lines.filter(has_text="line 120 of")).to_be_visible(timeout=15_000)
+    said = [text for text in lines.all_inner_texts() if "of the long talk" in text]
+    assert [int(re.search(r"line (\d+) of", text)[1]) for text in said] == list(range(1, 121))  # type: ignore[index]
 
 
-def test_a_finished_job_is_not_asked_about_any_more(page: Page, job: str) -> None:
-    wire = Wire(page, re.compile(rf"/ui/jobs/{job}/"))
+def test_who_watches_a_job_hears_once_that_it_is_done(page: Page, running: Stack) -> None:
+    job_id = running.submit("test-chatty", {"lines": 3, "seconds": 3}, task_name="Watched to the end")
+    page.goto(f"/jobs/{job_id}")
 
-    page.goto(f"/jobs/{job}")
-    page.wait_for_timeout(2500)
+    expect(page.locator("#spoken")).to_have_text("Watched to the end is done.", timeout=15_000)
 
-    assert wire.asked == []
+    expect(page.locator("#notices .notice")).to_have_count(1)
+    expect(page.locator("#notices")).to_contain_text("is done.")
+
+
+def test_a_page_keeps_five_hundred_lines_of_a_log(page: Page, running: Stack) -> None:
+    job_id = running.submit("test-sleeper", {"seconds": 60})
+    until(lambda: running.status(job_id) == "running", 15, 0.1)
+    wire = Wire(page)
+    page.goto(f"/jobs/{job_id}?tab=log")
+    region = page.locator("[data-feed=log]").get_attribute("hx-get")
+    html = "".join(f'<li data-seq="{n}">{n}</li>' for n in range(1001, 1701))
+    page.evaluate(
+        "document.querySelectorAll('[hx-poll]:not([data-feed=log])').forEach(each => each.remove())"
+    )
+    wire.answer({"poll": "1000ms", "after": 1700, "html": html})
+    page.evaluate("poller.refresh()")
+
+    wire.wait(lambda: page.locator("#log > li").count() == 500, 10)
+
+    assert page.locator("#log > li").last.inner_text() == "1700"
+    wire.after(2)
+    assert wire.regions()[-1].startswith(str(region).split("?")[0])
+    assert wire.regions()[-1].endswith("after=1700")
+    running.call("POST", f"/api/v1/jobs/{job_id}/cancel")
+
+
+def test_a_page_reports_once_a_minute_and_when_it_goes_how_its_looks_went(still: Wire) -> None:
+    reports: list[dict[str, Any]] = []
+
+    def receive(route: Route) -> None:
+        reports.append(json.loads(route.request.post_data or "{}"))
+        route.fulfill(status=404)
+
+    still.page.context.route("**/ui/polling/report", receive)
+
+    still.pass_time(61, 1)
+    still.wait(lambda: reports, 3)
+    asked = len(still.asked)
+
+    assert reports[0].keys() == {
+        "polls", "unchanged", "failures", "timeouts", "ms_sum", "ms_most", "ms_spread",
+        "recoveries", "recovery_seconds_sum", "recovery_seconds_most", "seconds",
+    }  # fmt: skip
+    assert 0 <= asked - reports[0]["polls"] <= 1  # one may have come since
+    assert reports[0]["polls"] == sum(reports[0]["ms_spread"]) >= 20
+    assert len(reports[0]["ms_spread"]) == 10
+    assert 55 <= reports[0]["seconds"] <= 65
+    still.break_down(0)
+    _fail_once(still)
+    still.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    still.wait(lambda: len(reports) == 2, 3)
+    assert reports[1]["failures"] == 1
+    still.mend()

@@ -28,7 +28,9 @@ def test_the_keys_pause_and_resume_and_a_poll_takes_nothing_away(page: Page, run
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.type("a flaky network")
-    with page.expect_response(lambda answer: "/ui/now/queues" in answer.url and answer.status == 200):
+    with page.expect_response(
+        lambda answer: "/ui/look" in answer.url and answer.status == 200 and "pause-testing" in answer.text()
+    ):
         running.call("POST", "/api/v1/queues/general/pause", {"reason": "to change the panel"})
     running.call("POST", "/api/v1/queues/general/resume")
 

@@ -11,7 +11,8 @@ from tests.browser.looking import demand_sound
 from tests.browser.stack import Stack
 
 PAGES = (
-    "/jobs/{passed}",
+    "/jobs/{passed}?tab=quality",
+    "/jobs/{rejected}?tab=quality",
     "/jobs/{rejected}",
     "/jobs/{passed}/drafts/1",
     "/jobs/{passed}/drafts?a=1&b=3",
@@ -63,7 +64,7 @@ def test_nothing_breaks_the_policy_and_no_page_is_too_wide(
 
 def test_scores_appear_while_the_job_runs_and_what_one_does_survives(page: Page, running: Stack) -> None:
     job_id = running.submit("test-writer", {"steps": [2, 3, 4], "seconds": 3}, task_name="Live bees")
-    page.goto(f"/jobs/{job_id}")
+    page.goto(f"/jobs/{job_id}?tab=quality")
     panel = page.locator("#quality")
     expect(panel).to_contain_text("There is none yet")
 
@@ -82,7 +83,7 @@ def test_scores_appear_while_the_job_runs_and_what_one_does_survives(page: Page,
 
 
 def test_drafts_are_opened_and_compared_by_keyboard(page: Page, judged: dict[str, str]) -> None:
-    page.goto(f"/jobs/{judged['passed']}")
+    page.goto(f"/jobs/{judged['passed']}?tab=quality")
     page.get_by_role("link", name="Changes from draft 1 to draft 2").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/drafts?a=1&b=2")
@@ -100,7 +101,7 @@ def test_drafts_are_opened_and_compared_by_keyboard(page: Page, judged: dict[str
 
 def test_rejected_is_found_by_filter_and_is_not_failed(page: Page, judged: dict[str, str]) -> None:
     page.goto("/jobs")
-    page.get_by_label("Quality").select_option("rejected")
+    page.locator("#q").fill("quality:rejected")
     page.get_by_role("button", name="Filter").click()
 
     row = page.locator(f"#j-{judged['rejected']}")
@@ -160,7 +161,7 @@ def test_all_of_it_works_without_javascript(
         java_script_enabled=False,  # type: ignore[arg-type]
     ) as context:
         page = context.new_page()
-        page.goto(f"/jobs/{judged['passed']}")
+        page.goto(f"/jobs/{judged['passed']}?tab=quality")
         page.get_by_label("From draft").select_option("1")
         page.get_by_role("button", name="Compare").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("From draft 1 to draft 3")

@@ -36,7 +36,7 @@ def test_submitting_cancelling_and_filtering_work_by_forms_alone(plain: Page, ru
     assert running.settled(job_id) == "cancelled"
 
     plain.goto("/jobs")
-    plain.get_by_label("Tag").fill("plain")
+    plain.locator("#q").fill("tag:plain")
     plain.get_by_role("button", name="Filter").click()
     expect(plain.locator("tr[data-row]")).to_have_count(1)
     plain.locator("input[name=id]").check()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
 import uuid
+from contextlib import ExitStack
 
 from tests.journeys.person import Person
+from tests.journeys.product import Product
 
 ALIASES = (
     "/api/v1/jobs/{}/status",
@@ -101,3 +105,13 @@ def test_the_log_is_read_by_cursor_without_a_gap(admin: Person) -> None:
     assert [event["seq"] for event in walked] == list(range(1, len(whole) + 1))
     assert walked == whole
     assert "echo" in [line["message"] for line in admin.story(job, "logs")]
+
+
+def test_connections_that_say_nothing_keep_nobody_waiting(admin: Person, product: Product) -> None:
+    with ExitStack() as opened:
+        for _ in range(60):  # browsers open some in advance; there are sixteen threads
+            opened.enter_context(socket.create_connection(("127.0.0.1", product.port)))
+        began = time.monotonic()
+        admin.get("/api/v1/me")
+
+    assert time.monotonic() - began < 2  # a thread would wait five seconds for each

@@ -57,10 +57,10 @@ def test_admins_may_everything() -> None:
     assert {verb for verb in TABLE if access(somebody("admin"), verb) is not YES} == set()
 
 
-def test_viewers_change_nothing_but_their_own_keys_and_answer_what_names_them() -> None:
+def test_viewers_change_nothing_but_their_own_keys_and_views_and_answer_what_names_them() -> None:
     writes = {verb for verb, rule in TABLE.items() if rule.scope != "read" and may(somebody("viewer"), verb)}
 
-    assert writes == {"manage_api_keys", "answer_approval"}
+    assert writes == {"manage_api_keys", "save_view", "answer_approval"}
     viewer = somebody("viewer")
     question = {
         "approvers": [],

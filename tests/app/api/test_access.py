@@ -15,6 +15,8 @@ from tests.app.api import flowing, world
 from tests.app.api.calling import Caller
 from tests.app.api.conftest import PASSWORD
 
+NO_JOB = "0192f0c1-9d7e-7000-8000-000000000001"
+
 # What `other` may not see does not exist for them (404); what a role lacks is forbidden (403).
 # operation: (path, body), what nobody, viewer, other, owner and admin get
 MATRIX: dict[str, tuple[str, Any, str]] = {
@@ -48,6 +50,13 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_dead_letter": ("/api/v1/dlq/tasks/{letter}", None, "401 403 403 403 200"),
     "resubmit_dead_letter": ("/api/v1/dlq/tasks/{letter}/resubmit", None, "401 403 403 403 200"),
     "list_dead_letter_groups": ("/api/v1/dlq/groups", None, "401 403 403 403 200"),
+    "resolve_group": ("/api/v1/dlq/groups/x/resolve", None, "401 403 403 403 404"),
+    "ignore_group": ("/api/v1/dlq/groups/x/ignore", None, "401 403 403 403 404"),
+    "reopen_group": ("/api/v1/dlq/groups/x/reopen", None, "401 403 403 403 404"),
+    "create_bulk_action": ("/api/v1/bulk-actions", {"verb": "retry", "ids": [NO_JOB]}, "401 403 202 202 202"),
+    "list_bulk_actions": ("/api/v1/bulk-actions", None, "401 403 200 200 200"),
+    "get_bulk_action": ("/api/v1/bulk-actions/{bulk_action}", None, "401 403 404 200 200"),
+    "abort_bulk_action": ("/api/v1/bulk-actions/{bulk_action}/abort", None, "401 403 404 202 202"),
     "resubmit_group": ("/api/v1/dlq/groups/x/resubmit", None, "401 403 403 403 200"),
     "list_agents": ("/api/v1/agents", None, "401 200 200 200 200"),
     "get_agent": ("/api/v1/agents/test-echo", None, "401 200 200 200 200"),
@@ -124,6 +133,10 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
         "/api/v1/prices?provider_id=p&model={price}&valid_from=2026-01-01", None, "401 403 403 403 204",
     ),
     "list_workers": ("/api/v1/workers", None, "401 200 200 200 200"),
+    "get_worker": ("/api/v1/workers/{worker}", None, "401 200 200 200 200"),
+    "drain_worker": ("/api/v1/workers/{worker}/drain", None, "401 403 403 403 200"),
+    "resume_worker": ("/api/v1/workers/{worker}/resume", None, "401 403 403 403 200"),
+    "stop_worker": ("/api/v1/workers/{worker}/stop", None, "401 403 403 403 200"),
     "list_budgets": ("/api/v1/budgets", None, "401 200 200 200 200"),
     "create_budget": (
         "/api/v1/budgets", {"name": "x", "scope": "global", "unit": "usd", "limit": 5}, "401 403 403 403 201",
@@ -189,6 +202,10 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "login": (
         "/api/v1/auth/login", {"email": "owner@example.org", "password": PASSWORD}, "200 200 200 200 200",
     ),
+    "list_saved_views": ("/api/v1/saved-views", None, "401 200 200 200 200"),
+    "save_view": ("/api/v1/saved-views", {"name": "x", "filter": "status:failed"}, "401 403 201 201 201"),
+    "delete_saved_view": ("/api/v1/saved-views/{view}", None, "401 403 404 204 404"),
+    "get_search": ("/api/v1/search?q=x", None, "401 200 200 200 200"),
     "refresh_tokens": ("/api/v1/auth/refresh", {"refresh_token": "unknown"}, "401 401 401 401 401"),
     "logout": ("/api/v1/auth/logout", None, "401 204 204 204 204"),
     "change_password": (
@@ -209,6 +226,11 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_redis_health": ("/api/health/redis", None, "200 200 200 200 200"),
     "get_worker_health": ("/api/health/workers", None, "200 200 200 200 200"),
     "get_polling_health": ("/api/health/polling", None, "200 200 200 200 200"),
+    "report_polling": ("/api/v1/polling/report", {"seconds": 60}, "401 204 204 204 204"),
+    "list_alerts": ("/api/v1/alerts", None, "401 403 403 403 200"),
+    "acknowledge_alert": ("/api/v1/alerts/{alert}/acknowledge", None, "401 403 403 403 200"),
+    "list_alert_rules": ("/api/v1/alert-rules", None, "401 403 403 403 200"),
+    "change_alert_rule": ("/api/v1/alert-rules/backlog", {"enabled": True}, "401 403 403 403 200"),
     "get_metrics": ("/api/metrics", None, "401 200 200 200 200"),
     "get_prometheus_metrics": ("/metrics", None, "401 200 200 200 200"),
     "openapi_document": ("/api/openapi.json", None, "200 200 200 200 200"),
@@ -234,16 +256,19 @@ def test_each_caller_gets_what_their_role_allows(
 def _place(path: str, owner: Caller, app: Flask) -> str:
     makers = {
         "queued": lambda: world.submitted(owner.id),
+        "bulk_action": lambda: world.bulk_action(owner.principal),
         "failed": lambda: world.failed(owner.id),
         "letter": lambda: world.letter(owner.id),
         "stopped": lambda: world.stopped_by_budget(owner.id),
         "drafted": lambda: world.drafted(owner.id),
         "budget": world.budget,
         "policy": world.policy,
+        "alert": world.alert,
         "schedule": lambda: world.schedule(owner.id),
         "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
         "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
         "user": lambda: owner.id,
+        "view": lambda: owner.post("/api/v1/saved-views", json={"name": "y", "filter": ""}).json["view_id"],  # type: ignore[index]
         "notification": lambda: world.notification(owner.id),
         "delivery": lambda: world.delivery(owner.id),
         "endpoint": lambda: world.endpoint(owner.id),
@@ -255,6 +280,7 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "approval": lambda: flowing.asked(owner.id),
         "gate": world.gate,
         "template": lambda: flowing.template(owner.id),
+        "worker": world.worker,
     }
     for word, make in makers.items():
         if "{" + word + "}" in path:

@@ -51,7 +51,7 @@ def test_whatever_is_sent_the_answer_is_documented(
 ) -> None:
     # The fuzzer does not unpack what Flask-Compress packs.
     headers = {"Authorization": f"Bearer {fuzzer.key}", "Accept-Encoding": "identity"}
-    path = re.sub(r"<(\w+)>", r"{\1}", operation.path)
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", operation.path)
 
     @given(case=api[path][operation.method].as_strategy())
     @thrifty

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -99,9 +100,9 @@ def test_a_poll_too_soon_gets_the_document_it_got_before(
     asked = _statements(lambda: status(owner, job_id))
 
     assert status(owner, job_id).data == first.data  # with the same timestamp
-    assert [text for text in asked if "FROM jobs" in text] == [
-        "SELECT version, status, submitted_by, run_at, updated_at FROM jobs WHERE job_id = %(job)s"
-    ]
+    [asked_of_jobs] = [text for text in asked if "FROM jobs" in text]
+    assert asked_of_jobs.endswith("FROM jobs WHERE job_id = %(job)s")
+    assert not {"usage", "options", "error", "parameters", "result"} & set(re.findall(r"\w+", asked_of_jobs))
 
 
 def test_a_poll_too_soon_is_never_told_an_old_state(owner: Caller) -> None:

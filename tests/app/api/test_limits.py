@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
-from limits.storage import MemoryStorage
 
 from app.api import limits
 from tests.app.api.calling import Caller
@@ -14,7 +13,7 @@ JOB = {"agent_id": "test-echo"}
 
 @pytest.fixture(autouse=True)
 def fresh_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_polls", limits.FixedWindowRateLimiter(MemoryStorage()))
+    monkeypatch.setattr(limits, "_polls", limits.Minutes())
 
 
 @pytest.fixture

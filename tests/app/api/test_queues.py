@@ -38,6 +38,7 @@ def test_figures_by_priority(owner: Caller) -> None:
         "total": 1,
         "active": 1,
         "idle": 0,
+        "draining": 0,
         "threads": 4,
         "busy": 1,
         "utilization": 0.25,

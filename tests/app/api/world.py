@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from app import clock
+from app.accounts.permissions import Principal
 from app.approvals import policies
 from app.db import db
 from app.errors import PermanentError, StoppedByBudget
-from app.jobs import artifacts, claims, dead_letters, intake, lifecycle, spending
+from app.jobs import artifacts, bulk, bulk_choice, claims, dead_letters, intake, lifecycle, spending
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim
 from app.jobs.intake import Wish
@@ -22,10 +23,21 @@ from app.providers import catalogue, prices
 from app.quality import gates
 from app.schedules import changes
 from app.settings import POOLS
+from app.workers import fleet
 from tests import acting
 from tests.app.quality import drafted as drafts
 
 WORKER = "test-worker"
+
+NOTHING = "01890000-0000-7000-8000-000000000000"
+"""An id that nothing has."""
+
+
+def worker(worker_id: str = WORKER) -> str:
+    """A worker process that has just come."""
+    with db.transaction():
+        fleet.register(worker_id, hostname="h", process_id=1, pools=("general",), threads=4, release="t")
+    return worker_id
 
 
 def submitted(owner: str, agent_id: str = "test-echo", **wish: object) -> str:
@@ -185,3 +197,37 @@ def artifact(
     with db.transaction():
         artifacts.record(row)
     return str(row["artifact_id"])
+
+
+def bulk_action(who: Principal) -> str:
+    """A bulk action that nobody has begun."""
+    choice = bulk_choice.Choice(subject="jobs", verb="cancel", ids=(submitted(who.user_id),))
+    with db.transaction():
+        return str(bulk.create(bulk.Wish(choice=choice, words="one job"), who)["bulk_id"])
+
+
+def alert(
+    rule: str = "backlog",
+    subject: str | None = None,
+    *,
+    severity: str = "warning",
+    raised: bool = True,
+    resolved: bool = False,
+) -> str:
+    """The id of an alert, of a new subject unless told."""
+    with db.quick():
+        return str(
+            db.value(
+                """INSERT INTO alerts (alert_id, rule, subject, severity, message, value, worst, threshold, wrong_since,
+                       raised_at, resolved_at)
+                   VALUES (gen_random_uuid(), %(rule)s, coalesce(%(subject)s, gen_random_uuid()::text), %(severity)s,
+                       'It is wrong.', 1200, 1500, 1000, now() - interval '5 minutes',
+                       CASE WHEN %(raised)s THEN now() - interval '3 minutes' END, CASE WHEN %(resolved)s THEN now() END)
+                   RETURNING alert_id::text""",
+                rule=rule,
+                subject=subject,
+                severity=severity,
+                raised=raised,
+                resolved=resolved,
+            )
+        )

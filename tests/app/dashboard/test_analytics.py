@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from app import clock
-from app.jobs import figures
-from tests.app.dashboard.aside import Aside, agent
+from app.jobs import figures, rollups
+from app.jobs.lifecycle import Success
+from tests.app.dashboard.aside import Aside, agent, claimed, db, lifecycle
 from tests.app.dashboard.visiting import Visitor, words
 from tests.app.jobs import ended as _history
 from tests.app.jobs.ended import NOW
@@ -52,19 +53,48 @@ def test_figures_of_the_time(admin: Visitor) -> None:
     rows = [words(row) for row in soup.select("#s-a-hours tbody tr")]
     assert rows == ["11:00 to 12:00 3, 60 % 2.0 s", "07:00 to 08:00 2, 40 % 6.0 s"]
     assert [words(row) for row in soup.select("#s-a-agents tbody tr")] == [
-        "writer 3 100 % 1 m 30 s 1 m 30 s 2.0 s",
-        "tester 2 0 %, 1 failed – – 6.0 s",
+        "writer 3 100 % 1 m 30 s 1 m 30 s 2.0 s – –",
+        "tester 2 0 %, 1 failed – – 6.0 s – –",
     ]
-    titles = [title.text for title in soup.select("#s-a-speed title")]
-    assert len(titles) == 24
-    assert "10 Mar, 11:30 to 10 Mar, 12:30 UTC: 3 completed, 0 failed, 3.0 an hour" in titles
+    columns, rates = (
+        [title.text for title in chart.select("title")] for chart in soup.select("#s-a-speed svg.chart")
+    )
+    assert len(columns) == 24
+    assert "11:00 to 12:00 UTC: 3 completed, 0 failed" in columns
+    assert rates == ["07:00 to 08:00 UTC: 100 % failed", "11:00 to 12:00 UTC: 0 % failed"]
     assert "11:00 to 12:00 UTC: 3 completed, 0 failed, mean wait 2.0 s" in words(
         soup.select_one("#s-a-hours")
     )
-    assert words(soup.select_one("#fastest")) == (
-        "A column is an hour. Most was done from 10 Mar, 11:30 to 10 Mar, 12:30 UTC: 3.0 jobs an hour."
+    assert words(soup.select_one("#fastest")) == "Most was done from 11:00 to 12:00 UTC: 3.0 jobs an hour."
+    assert "Since 9 Mar, 13:00 UTC, 5 jobs ended: 3 completed, 1 failed, 1 cancelled" in words(
+        soup.select_one("#s-a-speed")
     )
-    assert "24 h ago" in words(soup.select_one("#s-a-speed .axis"))
+
+
+def test_agents_show_what_a_run_costs_and_how_good_it_is(admin: Visitor) -> None:
+    history.ended(1)
+    job_id = _judged(8.5)
+    for cost, tokens in (("0.30", 100), (None, 900)):
+        db.run(
+            """INSERT INTO usage_events (job_id, fence, call_id, part, agent_id, team, submitted_by, provider, model,
+                                         input_tokens, cost_usd, cost_status, billing)
+               VALUES (%(job)s, 1, %(tokens)s::text, 1, 'test-noop', '', 'x', 'p', 'm', %(tokens)s, %(cost)s,
+                       CASE WHEN %(cost)s IS NULL THEN 'unpriced' ELSE 'reported' END, 'api')""",
+            job=job_id,
+            tokens=tokens,
+            cost=cost,
+        )
+
+    rows = [words(row) for row in admin.soup("/analytics?window=1h").select("#s-a-agents tbody tr")]
+
+    assert [row.split()[-2:] for row in rows if row.startswith("test-noop")] == [["$0.30", "8.5"]]
+
+
+def _judged(score: float) -> str:
+    """The id of a job that completed and was judged."""
+    taken = claimed()
+    assert lifecycle.complete_many([Success(taken, {}, verdict="passed", score=score)]) == [True]
+    return str(taken.job_id)
 
 
 def test_little_speed_is_not_shown_as_none(viewer: Visitor) -> None:
@@ -82,7 +112,7 @@ def test_cancelled_jobs_alone_have_no_rates(viewer: Visitor) -> None:
     assert [words(soup.select_one(f"#{name}")) for name in ("jobs", "success", "duration", "speed")] == [
         "1", "–", "–", "0.0",
     ]  # fmt: skip
-    assert words(soup.select_one("#fastest")) == "A column is six hours."
+    assert words(soup.select_one("#fastest")) == ""
 
 
 def test_one_agents_figures(admin: Visitor) -> None:
@@ -110,7 +140,9 @@ def test_strangers_sign_in_first(stranger: Visitor) -> None:
     assert stranger.get("/analytics").status_code in (302, 303)
 
 
-@pytest.mark.parametrize("query", ["window=nonsense&agent=nobody", "window=30d", "window=24h"])
+@pytest.mark.parametrize(
+    "query", ["window=nonsense&agent=nobody", "window=30d", "window=24h", "window=1h", "window=6h"]
+)
 def test_any_address_is_a_page(viewer: Visitor, query: str) -> None:
     assert viewer.get(f"/analytics?{query}").status_code == 200
     assert viewer.get(f"/ui/analytics?{query}").headers["HX-Poll"] == "15000ms"
@@ -121,6 +153,7 @@ def test_an_unchanged_panel_is_not_sent_again(viewer: Visitor) -> None:
     history.ended()
     tag = viewer.get("/ui/analytics").headers["ETag"]
     figures.forget()
+    rollups.forget()
 
     assert viewer.get("/ui/analytics", **{"If-None-Match": tag}).status_code == 304
 

@@ -63,7 +63,7 @@ def test_what_waits_for_somebody_is_counted_and_listed_by_deadline(user: Visitor
     soon = asked(user, question="The urgent one?", deadline_minutes=10)
     asked(admin, question="Not yours?")
 
-    assert in_menu(user) == "Approvals , 2 waiting for you"
+    assert in_menu(user) == "Inbox , 2 waiting for you"
     soup = user.soup("/approvals")
     assert [words(a) for a in soup.select("#approvals .t > a")] == [
         "The urgent one?",
@@ -77,7 +77,7 @@ def test_what_waits_for_somebody_is_counted_and_listed_by_deadline(user: Visitor
 
 def test_without_questions_the_page_says_so(user: Visitor) -> None:
     assert "Nothing waits for you" in words(user.soup("/approvals").select_one("#approvals"))
-    assert in_menu(user) == "Approvals"
+    assert in_menu(user) == "Inbox"
 
 
 def test_an_approval_lets_the_workflow_go_on(user: Visitor) -> None:
@@ -108,7 +108,7 @@ def test_an_approval_lets_the_workflow_go_on(user: Visitor) -> None:
     assert (row["status"], row["comment"]) == ("approved", "Fine by me")
     assert row["answer"] == {"subject": "News", "copies": 3, "urgent": True}
     assert step_of(approval_id) == "running"
-    assert in_menu(user) == "Approvals"
+    assert in_menu(user) == "Inbox"
     below = words(user.soup("/approvals").select_one(f"#a-{approval_id}"))
     assert "Approved" in below
     assert "Fine by me" in below
@@ -221,7 +221,7 @@ def test_only_those_who_are_asked_see_it_and_answer(user: Visitor, admin: Visito
 def test_somebody_who_is_named_answers_for_others(user: Visitor, admin: Visitor) -> None:
     approval_id = asked(admin, approvers=["user"])
 
-    assert in_menu(user) == "Approvals , 1 waiting for you"
+    assert in_menu(user) == "Inbox , 1 waiting for you"
     user.post(f"/approvals/{approval_id}", {"decision": "approve"})
 
     assert queries.get(approval_id)["status"] == "approved"

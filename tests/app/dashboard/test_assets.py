@@ -15,6 +15,7 @@ from app.dashboard.headers import HEADERS
 from app.settings import ROOT
 from tests.app.dashboard.visiting import Visitor
 
+JS_BYTES, CSS_BYTES = 18_000, 8_000
 HTMX = "sha384-Qp9rdC8H7EqOoX+nR0P3RPG2Noji+qdwJlGpfzwQJsfOpp3sGwIdSP9xO3+UlEhn"
 
 
@@ -29,11 +30,37 @@ def test_files_are_sent_compressed(stranger: Visitor) -> None:
     answer = stranger.get("/static/js/poll.js", **{"Accept-Encoding": "br"})
 
     assert answer.headers["Content-Encoding"] == "br"
-    assert brotli.decompress(answer.data) == (STATIC / "js" / "poll.js").read_bytes()
+    assert brotli.decompress(answer.data) == stranger.get("/static/js/poll.js").data
     assert (
         stranger.get("/static/js/poll.js", **{"Accept-Encoding": "identity"}).headers.get("Content-Encoding")
         is None
     )
+
+
+def test_every_page_has_one_script_made_of_the_three_that_it_needs(admin: Visitor, stranger: Visitor) -> None:
+    (script,) = admin.soup("/agents").select("script")
+    sent = stranger.get(str(script["src"]))
+
+    assert script["src"] == asset("callboard.js")
+    assert sent.mimetype == "text/javascript"
+    assert "immutable" in sent.headers["Cache-Control"]
+    assert sent.data.startswith((STATIC / "vendor" / "htmx-4.0.1.min.js").read_bytes()[:1000])
+    for part in ("js/poll.js", "js/app.js"):
+        assert stranger.get(f"/static/{part}").data in sent.data
+
+
+def test_our_scripts_and_styles_are_sent_without_what_only_readers_need(stranger: Visitor) -> None:
+    for path in ("js/poll.js", "css/callboard.css"):
+        assert "/*" in (STATIC / path).read_text()
+        assert "/*" not in stranger.get(f"/static/{path}").text
+
+
+def test_a_page_loads_little(stranger: Visitor) -> None:
+    def weight(path: str) -> int:
+        return len(stranger.get(asset(path), **{"Accept-Encoding": "br"}).data)
+
+    assert weight("callboard.js") <= JS_BYTES
+    assert weight("css/callboard.css") <= CSS_BYTES
 
 
 @pytest.mark.parametrize(

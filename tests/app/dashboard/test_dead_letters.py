@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 
+from app.dashboard import bulk_actions
 from app.errors import PermanentError
+from app.jobs import error_groups
 from app.jobs.states import Reason
 from tests.app.dashboard.aside import claimed, db, dead_letters, job, lifecycle
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 
 
 def _dead(message: str = "no such file", **wish: object) -> str:
@@ -22,9 +26,10 @@ def test_failures_of_one_kind_stand_together(admin: Visitor) -> None:
     _dead("row 18 is odd")
     _dead("the door is locked")
 
-    groups = admin.soup("/dead-letters").select("#groups li")
+    groups = admin.soup("/dead-letters").select("#groups tbody tr")
 
-    assert [("2 failures" in g.text, "1 failure" in g.text) for g in groups] == [(True, False), (False, True)]
+    counts = [[words(cell) for cell in group.select("td.num")] for group in groups]
+    assert counts == [["2"] * 6, ["1"] * 6]
 
 
 def test_one_letter_is_shown_whole(admin: Visitor) -> None:
@@ -141,6 +146,118 @@ def test_the_window_leaves_older_ones_out(admin: Visitor) -> None:
     dlq_id = _dead("long ago")
     db.run("UPDATE dead_letters SET failed_at = now() - interval '3 days' WHERE dlq_id = %(id)s", id=dlq_id)
 
-    assert "long ago" not in admin.get("/dead-letters?window=24h").text
-    assert "long ago" in admin.get("/dead-letters?window=7d").text
+    def listed(window: str) -> bool:
+        return "long ago" in admin.soup(f"/dead-letters?window={window}").select_one("#letters").text
+
+    assert not listed("24h")
+    assert listed("7d")
+    counts = admin.soup("/dead-letters").select("#groups tbody tr td.num")
+    assert [words(cell) for cell in counts] == ["–", "–", "–", "–", "1", "1"]
     assert admin.get("/dead-letters?window=odd&page=odd").status_code == 200
+
+
+ODD = 'a/b?c#d%2F é "<b>&'
+
+
+def _group(dlq_id: str) -> str:
+    return str(dead_letters.get(dlq_id)["group_key"])
+
+
+class TestGroups:
+    """What people say of a kind of failure."""
+
+    def _states(self, admin: Visitor) -> dict[str, int]:
+        error_groups.forget()
+        links = admin.soup("/dead-letters").select("#group-states a")
+        return {words(link).split()[0].lower(): int(words(link).split()[1]) for link in links}
+
+    def test_a_resolved_one_leaves_the_list_and_comes_back_by_itself(self, admin: Visitor) -> None:
+        key = _group(_dead("row 1 is odd"))
+
+        admin.post("/dead-letters/groups", {"group": key, "verb": "resolve", "note": "mended in v2"})
+
+        assert self._states(admin) == {"open": 0, "resolved": 1, "ignored": 0}
+        assert "row 1 is odd" not in admin.get("/dead-letters").text
+        assert "mended in v2" in admin.get("/dead-letters?state=resolved").text
+
+        _dead("row 2 is odd")
+        assert self._states(admin) == {"open": 1, "resolved": 0, "ignored": 0}
+        (group,) = admin.soup("/dead-letters").select("#groups tbody tr")
+        assert "came back" in words(group)
+        assert [words(cell) for cell in group.select("td.num")] == ["1"] * 6  # what came since
+
+    def test_an_ignored_one_stays_away_until_it_is_opened(self, admin: Visitor) -> None:
+        key = _group(_dead("row 1 is odd"))
+        admin.post("/dead-letters/groups", {"group": key, "verb": "ignore"})
+        _dead("row 2 is odd")
+        assert self._states(admin) == {"open": 0, "resolved": 0, "ignored": 1}
+
+        admin.post("/dead-letters/groups", {"group": key, "verb": "reopen"})
+
+        assert self._states(admin) == {"open": 1, "resolved": 0, "ignored": 0}
+
+    def test_the_menu_counts_open_ones_only(self, admin: Visitor) -> None:
+        def counted() -> str:
+            found = admin.soup("/agents").select_one('a[href="/dead-letters"] .count')
+            return "".join(filter(str.isdigit, words(found))) if found else ""
+
+        key = _group(_dead("row 1 is odd"))
+        _dead("the door is locked")
+        before = counted()
+        admin.post("/dead-letters/groups", {"group": key, "verb": "ignore"})
+        assert (before, counted()) == ("2", "1")
+
+    def test_its_page_tells_all_of_it(self, admin: Visitor) -> None:
+        key = _group(_dead("row 1 is odd"))
+        text = words(admin.soup("/dead-letters?" + urlencode({"group": key})).select_one("main"))
+        for said in (
+            "row 1 is odd",
+            "First seen",
+            "Last seen",
+            "test-flaky v1",
+            "Retry it",
+            "Resolve",
+            "Ignore",
+        ):
+            assert said in text
+
+    def test_keys_with_odd_characters_hold(self, admin: Visitor) -> None:
+        dlq_id = _dead("row 1 is odd")
+        db.run("UPDATE dead_letters SET group_key = %(key)s WHERE dlq_id = %(id)s", key=ODD, id=dlq_id)
+
+        link = admin.soup("/dead-letters").select_one("#groups tbody a")
+        page = admin.soup(str(link["href"]))
+        form = {"verb": "resolve", "group": page.select_one(".saying input[name=group]")["value"]}
+        admin.post("/dead-letters/groups", form)
+
+        assert self._states(admin)["resolved"] == 1
+        assert db.value("SELECT group_key FROM error_groups") == ODD
+
+    def test_only_admins_say_something_and_only_of_what_is_there(self, admin: Visitor, user: Visitor) -> None:
+        key = _group(_dead())
+        assert user.post("/dead-letters/groups", {"group": key, "verb": "ignore"}).status_code == 403
+        assert admin.post("/dead-letters/groups", {"group": "x", "verb": "ignore"}).status_code == 404
+        assert admin.post("/dead-letters/groups", {"group": key, "verb": "fly"}).status_code == 400
+        assert admin.get("/dead-letters?group=x").status_code == 404
+
+    def test_more_than_a_few_are_a_bulk_action(self, admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bulk_actions, "FEW", 1)
+        ids = [_dead(f"row {n} is odd") for n in range(2)]
+        review = admin.soup("/dead-letters/review?" + urlencode({"group": _group(ids[0])}))
+        form = {
+            field["name"]: field["value"] for field in review.select("form[data-keep] input[type=hidden]")
+        }
+
+        _dead("row 9 is odd")  # after the look
+        answer = admin.post("/dead-letters/resubmit", form | {"priority": "high"})
+
+        assert answer.headers["Location"].startswith("/bulk-actions/")
+        row = db.row("SELECT * FROM bulk_actions")
+        assert (row["matched"], row["options"], row["verb"]) == (2, {"priority": "high"}, "resubmit")
+
+    def test_what_grew_since_the_look_is_shown_again(self, admin: Visitor) -> None:
+        key = _group(_dead("row 1 is odd"))
+        _dead("row 2 is odd")
+        answer = admin.post("/dead-letters/resubmit", {"group": key, "count": "1"})
+        assert "More failed so since you looked" in answer.text
+        assert db.value("SELECT count(*) FROM bulk_actions") == 0

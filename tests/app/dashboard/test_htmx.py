@@ -9,7 +9,8 @@ from app.dashboard import FRAGMENTS
 from tests.app.dashboard.aside import claimed, lifecycle, submitted
 from tests.app.dashboard.visiting import Visitor
 
-PATHS = [path for path, _ in FRAGMENTS if "<" not in path]
+NEEDS_A_QUERY = {"/ui/dead-letters/group"}
+PATHS = [path for path, _ in FRAGMENTS if "<" not in path and path not in NEEDS_A_QUERY]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -46,7 +47,7 @@ def test_a_change_is_sent(admin: Visitor) -> None:
     assert "test-noop" in after.text
 
 
-@pytest.mark.parametrize("page", ["/", "/jobs?state=running&q=x", "/dead-letters", "/agents"])
+@pytest.mark.parametrize("page", ["/", "/jobs?state=running", "/dead-letters", "/agents"])
 def test_the_regions_of_a_page_hold_what_their_fragments_answer(admin: Visitor, page: str) -> None:
     claimed(submitted_by=admin.user_id)
     regions = admin.soup(page).select(".region[hx-get]")
@@ -88,4 +89,7 @@ def test_an_unchanged_job_is_a_304_for_a_glance_at_its_row(
         assert admin.get(path, **{"If-None-Match": tag}).status_code == 304
     lifecycle.cancel(taken.job_id)
 
-    assert admin.get(path, **{"If-None-Match": tag}).status_code == 200
+    after = admin.get(path, **{"If-None-Match": tag})
+    assert after.headers["ETag"] != tag
+    assert (after.status_code == 304) == (after.headers["ETag"].rpartition("~")[2] == tag.rpartition("~")[2])
+    assert after.status_code == (200 if part == "status" else 304)  # nothing came out, before and after

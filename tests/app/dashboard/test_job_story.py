@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app import clock
+from app.dashboard.job import PARTS
 from app.errors import PermanentError, StoppedByBudget
 from app.jobs.claims import Claim
 from app.jobs.states import Reason
@@ -46,7 +47,7 @@ class TestTheTranscript:
             ("stage", "next", {"stage": "next"}),
         )
 
-        soup = admin.soup(f"/jobs/{taken.job_id}")
+        soup = admin.soup(f"/jobs/{taken.job_id}?tab=transcript")
 
         entries = soup.select("#story > li:not([hidden])")
         assert [entry["class"][0] for entry in entries] == ["k-turn", "k-tool", "k-provider"]
@@ -56,9 +57,10 @@ class TestTheTranscript:
         assert "npm test" in call.select_one("summary .brief").text  # type: ignore[union-attr]
         assert ["command" in pre.text or pre.text for pre in call.select("pre")] == [True, "42 passed"]
         assert "Done" in call.text
-        assert soup.select("#story > li")[-1]["data-seq"] == "5"
+        assert soup.select("#story > li")[-1]["data-seq"] == "6"
         assert "a line of the log" not in soup.select_one("#story").text  # type: ignore[union-attr]
-        assert [line.select_one(".msg").text for line in soup.select("#log > li")] == ["a line of the log"]  # type: ignore[union-attr]
+        log = admin.soup(f"/jobs/{taken.job_id}?tab=log").select("#log > li:not([hidden])")
+        assert [line.select_one(".msg").text for line in log] == ["a line of the log"]  # type: ignore[union-attr]
 
     def test_it_goes_on_from_the_cursor_and_an_answer_that_comes_later_completes_its_call(
         self, admin: Visitor
@@ -88,7 +90,7 @@ class TestTheTranscript:
         again = acting.claim()
         _tell(again, CALL, ANSWER)
 
-        calls = admin.soup(f"/jobs/{taken.job_id}").select("#story li.k-tool")
+        calls = admin.soup(f"/jobs/{taken.job_id}?tab=transcript").select("#story li.k-tool")
 
         assert ["Done" in call.text for call in calls] == [False, True]
 
@@ -99,7 +101,7 @@ class TestTheTranscript:
         _tell(taken, CALL, ("tool_result", "exit 1", {"call_id": "t1", "ok": False}))
         _tell(taken, ("tool_result", "from nowhere", {"call_id": "t9", "ok": True}))
 
-        entries = admin.soup(f"/jobs/{taken.job_id}").select("#story > li:not([hidden])")
+        entries = admin.soup(f"/jobs/{taken.job_id}?tab=transcript").select("#story > li:not([hidden])")
 
         assert any("Failed" in entry.text and "exit 1" in entry.text for entry in entries)
         assert any("from nowhere" in entry.text for entry in entries)
@@ -131,7 +133,8 @@ class TestTheTranscript:
                 taken, {"report": evil, "result": evil, "model_used": evil, "produced_by": evil}
             )
 
-        for page in (f"/jobs/{taken.job_id}", f"/jobs/compare?a={taken.job_id}&b={taken.job_id}"):
+        parts = [f"/jobs/{taken.job_id}?tab={part.name}" for part in PARTS]
+        for page in (*parts, f"/jobs/compare?a={taken.job_id}&b={taken.job_id}"):
             soup = admin.soup(page)
             assert not soup.select("script:not([src]), [onerror], a[href^=javascript]")
             assert not [image for image in soup.select("img[src=x]") if image.has_attr("onerror")]
@@ -141,7 +144,7 @@ class TestTheTranscript:
         _tell(
             taken, ("tool", "x", {"call_id": [1], "name": 5}), ("tool", "y", {"call_id": None, "name": None})
         )
-        assert "In flight" in admin.soup(f"/jobs/{taken.job_id}").text
+        assert "In flight" in admin.soup(f"/jobs/{taken.job_id}?tab=transcript").text
         _tell(taken, ("tool_result", "z", {"call_id": [1], "ok": {}}))
         assert "z" in admin.soup(f"/ui/jobs/{taken.job_id}/story?after=2").text
 
@@ -161,6 +164,7 @@ class TestTheTranscript:
         taken = claimed()
         _tell(taken, ("turn", "secret words", None))
         assert "secret words" not in viewer.get(f"/jobs/{taken.job_id}").text
+        assert viewer.get(f"/jobs/{taken.job_id}?tab=transcript").status_code == 403
         for path in (f"/ui/jobs/{taken.job_id}/story", f"/jobs/{taken.job_id}/transcript.txt"):
             assert viewer.get(path).status_code == 403, path
             assert user.get(path).status_code == 404, path
@@ -205,13 +209,14 @@ class TestWhatItCost:
 
         assert soup.select_one("#cost").text == "12,345 tok, unpriced"  # type: ignore[union-attr]
         assert "$" not in soup.select_one("#status").text  # type: ignore[union-attr]
-        assert "ollama · llama" in soup.select_one("#attempt-1").text  # type: ignore[union-attr]
+        attempts = admin.soup(f"/jobs/{taken.job_id}?tab=attempts")
+        assert "ollama · llama" in attempts.select_one("#attempt-1").text  # type: ignore[union-attr]
 
     def test_a_result_says_when_no_real_model_made_it(self, admin: Visitor) -> None:
         taken = claimed()
         lifecycle.complete(taken, {"demo": True, "produced_by": "offline tools"})
 
-        labels = [badge.text for badge in admin.soup(f"/jobs/{taken.job_id}").select("#outcome .badge")]
+        labels = [badge.text for badge in admin.soup(f"/jobs/{taken.job_id}").select("#summary .badge")]
 
         assert "Demo model" in labels
         assert "Produced by offline tools" in labels
@@ -233,10 +238,10 @@ class TestGoingOn:
 
         soup = user.soup(f"/jobs/{job_id}")
 
-        assert "Stopped by its budget" in soup.select_one("#status").text  # type: ignore[union-attr]
+        assert "Stopped by its budget" in soup.select_one("#overview").text  # type: ignore[union-attr]
         assert "Trying the same again will not help" not in soup.text
-        assert "The result as far as it got" in soup.select_one("#outcome").text  # type: ignore[union-attr]
-        assert soup.select_one("#outcome .prose h1").text == "Half of it"  # type: ignore[union-attr]
+        assert "The result as far as it got" in soup.select_one("#summary").text  # type: ignore[union-attr]
+        assert soup.select_one("#summary .prose h1").text == "Half of it"  # type: ignore[union-attr]
         assert [field["name"] for field in soup.select("#raise input")] == ["usd"]
 
     def test_raising_goes_on_as_a_new_job_from_the_checkpoint(self, user: Visitor) -> None:

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 
 from app import clock
 from app.agents import registry
-from app.dashboard import schedules
+from app.dashboard import agent_figures, schedules
 from app.db import Row
 from app.db import db as real
 from app.schedules import changes as _changes
@@ -580,3 +580,18 @@ def test_a_form_can_be_filled_by_its_address_only_in_known_fields(admin: Visitor
     assert soup.select("[name='p.evil']") == []
     assert (value(soup, "p.note"), value(soup, "overlap")) == ("hello", "queue")
     assert queries.page(_queries.Filter()) == []
+
+
+def test_what_a_schedule_cost_in_seven_days_is_told_and_never_as_nothing(admin: Visitor) -> None:
+    agent_figures.forget()
+    schedule_id = made(admin)
+    statement = """
+        INSERT INTO usage_events (job_id, fence, call_id, part, agent_id, team, submitted_by, schedule_id, provider, model,
+                                  input_tokens, cost_usd, cost_status, billing)
+        VALUES (gen_random_uuid(), 1, 'c1', 0, 'a', 't', 'x', %(id)s, 'p', 'm', 10, %(usd)s, %(status)s, 'api')"""
+    db.run(statement, id=schedule_id, usd=None, status="unpriced")
+    assert "unpriced in 7 days" in words(admin.soup("/schedules").select_one(f"#s-{schedule_id}"))
+    db.run(statement, id=schedule_id, usd="0.25", status="derived")
+    agent_figures.forget()
+    said = words(admin.soup(f"/schedules/{schedule_id}").select_one("#schedule"))
+    assert "Cost, 7 days $0.25, part unpriced" in said

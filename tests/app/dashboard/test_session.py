@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from flask import Flask
 
@@ -9,6 +11,7 @@ from app.accounts import users
 from app.db import db
 from tests.app.dashboard.aside import db as aside
 from tests.app.dashboard.visiting import Visitor
+from tests.waiting import until
 
 PASSWORD = "correct horse battery"
 
@@ -130,6 +133,17 @@ def test_a_disabled_account_is_out_at_once(user: Visitor, admin: Visitor) -> Non
         users.change(user.user_id, enabled=False, actor=admin.user_id)
 
     assert user.get("/").status_code == 302
+
+
+def test_a_poll_notices_within_a_second_that_an_account_was_disabled(user: Visitor, admin: Visitor) -> None:
+    assert user.get("/ui/nav").status_code == 200
+    with db.transaction():
+        users.change(user.user_id, enabled=False, actor=admin.user_id)
+
+    changed_at = time.monotonic()
+    until(lambda: user.get("/ui/nav").status_code == 401, 5)
+
+    assert time.monotonic() - changed_at < 1.5
 
 
 def test_a_changed_role_ends_the_session(user: Visitor, admin: Visitor) -> None:

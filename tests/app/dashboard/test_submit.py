@@ -95,6 +95,20 @@ def test_an_earlier_job_fills_the_form_for_who_may_see_it(user: Visitor, admin: 
     assert user.get(f"/submit/test-form?from={theirs}").status_code == 404
 
 
+def test_an_earlier_job_does_not_tell_its_secrets(user: Visitor) -> None:
+    properties = PARAMETERS["properties"] | {"token": {"type": "string", "writeOnly": True}}  # type: ignore[operator]
+    agent("test-form", parameters=PARAMETERS | {"properties": properties})
+    mine = submitted(
+        "test-form", parameters={"path": "/mine", "token": "abracadabra"}, submitted_by=user.user_id
+    )
+
+    page = user.soup(f"/submit/test-form?from={mine}")
+
+    assert page.select_one('[name="p.path"]')["value"] == "/mine"  # type: ignore[index]
+    assert page.select_one('[name="p.token"]') is not None
+    assert "abracadabra" not in str(page)
+
+
 def test_an_unknown_agent_or_priority_is_refused(user: Visitor) -> None:
     assert user.get("/submit/no-such-agent").status_code == 404
     assert user.post("/submit/test-form", {"p.path": "x", "priority": "urgent"}).status_code == 422

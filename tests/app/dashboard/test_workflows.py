@@ -12,7 +12,7 @@ from app.workflows import runs as _runs
 from app.workflows import templates as _templates
 from tests.acting import OWNER
 from tests.app.dashboard.aside import Aside, agent, db, job
-from tests.app.dashboard.visiting import Visitor
+from tests.app.dashboard.visiting import Visitor, words
 from tests.app.workflows import playing as _playing
 from tests.app.workflows.playing import parallel, step
 
@@ -635,7 +635,7 @@ def test_jobs_are_filtered_by_run(admin: Visitor) -> None:
     _run(admin)
 
     assert len(admin.soup(f"/jobs?workflow={run_id}").select("#jobs tbody tr")) == 1
-    assert admin.get("/jobs?workflow=nonsense").status_code == 404
+    assert "the whole id" in words(admin.soup("/jobs?workflow=nonsense").select_one("#q-wrong"))
 
 
 def test_what_people_and_agents_wrote_is_shown_as_text(admin: Visitor) -> None:

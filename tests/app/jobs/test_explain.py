@@ -53,6 +53,14 @@ def test_a_silent_worker_is_none() -> None:
     assert _codes(acting.submitted()) == ["no_worker"]
 
 
+def test_all_workers_of_the_pool_drain() -> None:
+    _worker()
+    fleet.drain("w1", by="ada")
+    (blocker,) = explain(acting.submitted())["blockers"]
+    assert blocker["code"] == "no_worker"
+    assert blocker["message"].startswith("all workers of the pool general drain")
+
+
 def test_the_planned_time_and_the_backoff() -> None:
     _worker()
     claim = acting.claimed()
@@ -158,6 +166,7 @@ class TestHolds:
         assert blocker == {
             "code": code,
             "message": "the day's 5 $ are spent",
+            "short": "budget held" if code == "budget" else "provider failing",
             "until": until,
             "subject": subject,
         }
@@ -184,7 +193,8 @@ class TestHolds:
         claim = acting.claimed()
         lifecycle.hold(claim, Reason.BUDGET, None)
         (blocker,) = explain(claim.job_id)["blockers"]
-        assert blocker == {"code": "budget", "message": "waits until there is budget again", "until": None}
+        message = "waits until there is budget again"
+        assert blocker == {"code": "budget", "message": message, "short": "budget held", "until": None}
 
     def test_the_same_hold_is_not_said_twice_and_comes_before_what_else_holds_it(self) -> None:
         acting.agent("spender", max_concurrent=1)
@@ -278,13 +288,6 @@ class TestFigures:
     )
     def test_half_a_point_is_no_trend(self, rate: Any, before: Any, word: str | None) -> None:
         assert stats.trend(rate, before) == word
-
-    def test_throughput_shows_empty_minutes_too(self) -> None:
-        lifecycle.complete(acting.claimed(), {})
-        minutes = stats.throughput(5)
-        assert len(minutes) == 5
-        assert sum(m["completed"] for m in minutes) == 1
-        assert [m["at"] for m in minutes] == sorted(m["at"] for m in minutes)
 
     def test_pools_say_what_waits_runs_and_rests(self) -> None:
         acting.claimed()

@@ -131,11 +131,12 @@ def test_by_agent() -> None:
     ended(status="cancelled", wait=None)
     ended(agent_id="tester", status="cancelled", seconds=None, wait=None)
 
+    unknown = {"quality_score": None, "cost_usd_per_run": None, "tokens_per_run": None}
     assert figures.figures("24h")["agents"] == [
         {"agent_id": "writer", "jobs": 5, "completed": 3, "failed": 1, "cancelled": 1, "success_rate": 0.75,
-         "mean_seconds": 4, "p95_seconds": pytest.approx(5.8), "wait_seconds": 3},
+         "mean_seconds": 4, "p50_seconds": 4, "p95_seconds": pytest.approx(5.8), "wait_seconds": 3} | unknown,
         {"agent_id": "tester", "jobs": 1, "completed": 0, "failed": 0, "cancelled": 1, "success_rate": None,
-         "mean_seconds": None, "p95_seconds": None, "wait_seconds": None},
+         "mean_seconds": None, "p50_seconds": None, "p95_seconds": None, "wait_seconds": None} | unknown,
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.db import db
+from app.errors import Conflict, NotFound
 from app.workers import fleet
 from tests import acting
 
@@ -34,7 +35,7 @@ def test_a_worker_is_idle_then_active_then_draining_then_gone() -> None:
     acting.claimed(worker="w1")
     assert _states() == {"w1": "active"}
     fleet.beat("w1", draining=True, redis_away=False)
-    assert _states() == {"w1": "draining"}
+    assert _states() == {"w1": "stopping"}, "nobody asked it to: it ends"
     fleet.leave("w1")
     assert _states() == {}
 
@@ -63,6 +64,7 @@ def test_capacity_counts_threads_and_what_is_busy() -> None:
         "total": 2,
         "active": 1,
         "idle": 1,
+        "draining": 0,
         "threads": 10,
         "busy": 1,
         "utilization": 0.1,
@@ -81,6 +83,72 @@ def test_the_list_says_what_each_does() -> None:
     claim = acting.claimed("test-echo", worker="w1")
     (job,) = fleet.listing()[0]["jobs"]
     assert (job["job_id"], job["agent_id"], job["submitted_by"]) == (claim.job_id, "test-echo", acting.OWNER)
+
+
+def test_who_is_wanted_to_rest_is_no_capacity_before_it_has_heard() -> None:
+    _register("w1")
+    _register("w2")
+    acting.claimed(worker="w1")
+    drained = fleet.drain("w1", by="ada")
+    assert (drained["state"], drained["draining"], drained["wanted_by"]) == ("draining", False, "ada")
+    assert fleet.wish("w1") == "drain"
+    assert fleet.capacity() == {
+        "total": 2,
+        "active": 0,
+        "idle": 1,
+        "draining": 1,
+        "threads": 4,
+        "busy": 0,
+        "utilization": 0.0,
+    }
+    assert fleet.by_pool(("general",)) == [
+        {"pool": "general", "workers": 1, "draining": 1, "threads": 4, "busy": 0, "utilization": 0.0}
+    ]
+
+
+def test_a_resumed_worker_is_as_before() -> None:
+    _register("w1")
+    fleet.drain("w1", by="ada")
+    at = fleet.drain("w1", by="bob")["wanted_at"]
+    assert (fleet.get("w1")["wanted_by"], fleet.get("w1")["wanted_at"]) == ("ada", at), "twice is no harm"
+    assert fleet.resume("w1", by="ada")["state"] == "idle"
+    assert fleet.resume("w1", by="ada")["wanted_by"] is None
+    assert fleet.wish("w1") == "work"
+
+
+def test_who_ends_cannot_be_called_back() -> None:
+    _register("w1")
+    assert fleet.stop("w1", by="ada")["state"] == "stopping"
+    assert fleet.stop("w1", by="ada")["wanted"] == "stop"
+    for verb in (fleet.drain, fleet.resume):
+        with pytest.raises(Conflict, match="ending already"):
+            verb("w1", by="ada")
+    assert fleet.wish("w1") == "stop"
+
+
+def test_a_lost_worker_and_one_that_never_was_hear_nothing() -> None:
+    _register("w1")
+    db.run("UPDATE workers SET seen_at = now() - interval '2 minutes'")
+    for verb in (fleet.drain, fleet.resume, fleet.stop):
+        with pytest.raises(Conflict, match="lost"):
+            verb("w1", by="ada")
+        with pytest.raises(NotFound):
+            verb("w2", by="ada")
+    assert fleet.wish("w2") is None
+
+
+@pytest.mark.parametrize(
+    ("current", "waiting", "utilization", "said"),
+    [
+        (5, 3500, 1, "3,500 jobs wait, and each full thousand asks for 5 more"),
+        (50, 99_999, 1, "the most"),
+        (1, 0, 0.5, "the least"),
+        (9, 0, 0.1, "nothing waits and 10 % of the threads are busy"),
+        (9, 20, 1, "20 jobs wait, less than the 1,000"),
+    ],
+)
+def test_the_wanted_size_has_a_reason(current: int, waiting: int, utilization: float, said: str) -> None:
+    assert said in fleet.why(current, waiting, utilization)
 
 
 @pytest.mark.parametrize(

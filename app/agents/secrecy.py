@@ -1,0 +1,122 @@
+"""Which values of a job are secret: what its agent's schema marks so is never shown, only that it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from app.agents import registry
+from app.errors import Invalid, NotFound
+
+MASK = "••••"
+DEEPEST = 24
+
+JSON = dict[str, Any]
+
+
+def hidden(schema: JSON | None, value: Any) -> Any:
+    """`value` with a mask in the place of everything that `schema` marks as secret.
+
+    The marks are `writeOnly: true`, `format: password` and `x-secret: true`, on the value itself or on what it is in;
+    references within the schema and its allOf, anyOf and oneOf are followed.
+    """
+    return _hidden(schema, [schema], value, 0) if schema else value
+
+
+def restored(value: Any, before: Any) -> Any:
+    """`value`, which somebody edited where secrets were hidden, with what was `before` in the place of each mask."""
+    if value == MASK:
+        return before
+    if isinstance(value, dict) and isinstance(before, dict):
+        return {name: restored(inner, before.get(name, inner)) for name, inner in value.items()}
+    if isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
+        return [restored(inner, old) for inner, old in zip(value, before, strict=True)]
+    return value
+
+
+def names(schema: JSON | None) -> set[str]:
+    """The top-level properties that are secret as a whole."""
+    properties = (schema or {}).get("properties", {})
+    return {name for name, rule in properties.items() if _is_marked(list(_rules(schema, rule, 0)))}
+
+
+def _hidden(root: Any, rules: list[Any], value: Any, depth: int) -> Any:
+    known = [each for rule in rules for each in _rules(root, rule, 0)]
+    if value is None or not known or depth > DEEPEST:
+        return value
+    if _is_marked(known):
+        return MASK
+    if isinstance(value, dict):
+        return {
+            name: _hidden(root, [_property(rule, name) for rule in known], inner, depth + 1)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            _hidden(root, [_item(rule, at) for rule in known], inner, depth + 1)
+            for at, inner in enumerate(value)
+        ]
+    return value
+
+
+def _is_marked(rules: list[JSON]) -> bool:
+    return any(
+        rule.get("writeOnly") is True or rule.get("format") == "password" or rule.get("x-secret") is True
+        for rule in rules
+    )
+
+
+def _property(rule: JSON, name: str) -> Any:
+    properties = rule.get("properties")
+    if isinstance(properties, dict) and name in properties:
+        return properties[name]
+    return rule.get("additionalProperties")
+
+
+def _item(rule: JSON, at: int) -> Any:
+    first = rule.get("prefixItems")
+    if isinstance(first, list) and at < len(first):
+        return first[at]
+    return rule.get("items")
+
+
+def _rules(root: Any, rule: Any, depth: int) -> Iterator[JSON]:
+    """A rule and all that it refers to or is put together from."""
+    if not isinstance(rule, dict) or depth > DEEPEST:
+        return
+    yield rule
+    reference = rule.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        yield from _rules(root, _at(root, reference), depth + 1)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for part in rule.get(keyword) or ():
+            yield from _rules(root, part, depth + 1)
+
+
+def _at(root: Any, reference: str) -> Any:
+    """What a reference within the schema points at; None for nothing."""
+    found = root
+    for part in reference.lstrip("#").strip("/").split("/"):
+        if part and isinstance(found, dict):
+            found = found.get(part.replace("~1", "/").replace("~0", "~"))
+    return found
+
+
+def schemas(agent_id: str, version: str | None) -> tuple[JSON | None, JSON | None]:
+    """The schemas of parameters and result by which a job runs; of the present definition where the old one is gone."""
+    try:
+        return _pinned(agent_id, version or "")
+    except (NotFound, Invalid):
+        pass
+    try:
+        agent = registry.get(agent_id)
+    except NotFound:
+        return None, None
+    return agent.schema, agent.output_schema
+
+
+@lru_cache(maxsize=256)
+def _pinned(agent_id: str, version: str) -> tuple[JSON | None, JSON | None]:
+    ours = registry.definition_of(agent_id, version).ours
+    return ours.parameters, ours.output

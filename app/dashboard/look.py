@@ -1,0 +1,121 @@
+"""GET /ui/look: everything that a page watches, asked by one request.
+
+A page sends the addresses of those of its regions that are due (`?r=/ui/nav?at=jobs&r=/ui/jobs/table`) and what it
+has of them as one ETag: the tags of the regions in the same order, joined by `|`, nothing for a feed, whose cursor
+stands in its address. What is unchanged for all of them is a true 304, whose `HX-Poll` says when to come back for
+each. Otherwise `{"regions": […]}` has one entry for each, in order: `{poll}` unchanged, `{etag, poll}` with another
+tag from now on; `{etag, poll, html}` new;
+`{after, poll, html}` new lines of a feed; `{code}` not for you, gone, or broken. One broken region spoils no other.
+
+Each region is read by the function that its own address has, as whoever asks, so it is guarded in the same way. A
+look reads what several regions want once (htmx.once) and holds no transaction: each region takes its tag before what
+it draws, so whatever changes in between is new at the next look. One snapshot for all would cost three round trips
+more than the single statement that an unchanged page needs, and would tell nothing that the next look does not.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+from flask import Blueprint, Flask, Response, current_app, g, make_response, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import MapAdapter
+
+from app.dashboard import errors
+from app.dashboard.htmx import Feed, Panel, Seen, asked_by
+from app.db import db
+from app.errors import Malformed
+
+Region = Panel | Feed
+Answer = dict[str, Any]
+
+MOST = 20
+"""Regions in one look; a page has a handful."""
+PREFIX = "/ui/"
+ENDPOINT = "dashboard.look"
+UNKNOWN = 404
+"""What a page of an older version hears of a region that is no more."""
+
+
+def register(app: Flask, blueprint: Blueprint, regions: list[Region]) -> None:
+    """Answer looks at `regions`, and read all of `/ui/` statement by statement on one connection."""
+    app.extensions["callboard_regions"] = {region.endpoint: region for region in regions}
+    blueprint.add_url_rule("/ui/look", "look", look)
+    blueprint.before_request(_quickly)
+    blueprint.teardown_request(_give_back)
+
+
+def _quickly() -> None:
+    if request.method == "GET" and request.path.startswith(PREFIX):
+        g.quick = ExitStack()
+        g.quick.enter_context(db.quick())
+
+
+def _give_back(_error: BaseException | None) -> None:
+    if "quick" in g:
+        g.pop("quick").close()
+
+
+def look() -> Response:
+    """GET /ui/look?r=ADDRESS&r=…: 304, or what is new of each."""
+    addresses = request.args.getlist("r")
+    if not 1 <= len(addresses) <= MOST:
+        raise Malformed(f"Name 1 to {MOST} regions by r=, not {len(addresses)}.")
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None  # there is a request
+    wanted = [_region(adapter, address) for address in addresses]
+    known = _known(len(wanted))
+    answers = [_look(*each, tag) for each, tag in zip(wanted, known, strict=True)]
+    if all(set(answer) == {"poll"} for answer in answers):
+        return make_response("", 304, {"HX-Poll": ",".join(answer["poll"] for answer in answers)})
+    return Response(orjson.dumps({"regions": answers}), mimetype="application/json")
+
+
+def _known(count: int) -> list[str]:
+    """The tag that the page has of each region; "" where it has none, or where they do not fit the addresses."""
+    sent = request.headers.get("If-None-Match", "").removeprefix("W/").strip('"')
+    tags = [f'"{tag}"' if tag else "" for tag in sent.split("|")]
+    return tags if len(tags) == count else [""] * count
+
+
+def _region(adapter: MapAdapter, address: str) -> tuple[Region | None, dict[str, Any], MultiDict[str, str]]:
+    """Whose address that is, and what is in it; None: one that this version does not have."""
+    path, _, query = address.partition("?")
+    if not path.startswith(PREFIX) or "%00" in address:
+        raise Malformed("A region has an address under /ui/, without NUL.")
+    try:
+        endpoint, values = adapter.match(unquote(path), method="GET")
+    except NotFound:
+        return None, {}, MultiDict()
+    except HTTPException:
+        raise Malformed("This address cannot be looked at.") from None
+    region = current_app.extensions["callboard_regions"].get(endpoint)
+    if region is None:
+        raise Malformed("This address cannot be looked at.")
+    return region, dict(values), MultiDict(parse_qsl(query, keep_blank_values=True))
+
+
+def _look(region: Region | None, values: dict[str, Any], query: MultiDict[str, str], known: str) -> Answer:
+    """What one region has to say; what goes wrong with it is its own, but for what goes wrong with everything."""
+    if region is None:
+        return {"code": UNKNOWN}
+    try:
+        with asked_by(query):
+            return _said(region.look(known, **values), known)
+    except Exception as error:
+        status = errors.meaning(error)[0]
+        if status in (401, 503):
+            raise
+        return {"code": status}
+
+
+def _said(seen: Seen, known: str) -> Answer:
+    if seen.html is None:
+        return {"poll": seen.poll} | ({"etag": seen.tag} if seen.tag != known else {})
+    if seen.after is not None:
+        return {"poll": seen.poll, "html": seen.html, "after": seen.after}
+    return {"poll": seen.poll, "html": seen.html, "etag": seen.tag}

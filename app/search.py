@@ -1,0 +1,96 @@
+"""Finding things by a word: jobs, runs of workflows, schedules, agents and templates, as far as whoever asks may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.accounts.permissions import Principal, may, own_only
+from app.agents import registry
+from app.db import Row
+from app.jobs import queries as jobs
+from app.schedules import queries as schedules
+from app.workflows import queries as workflows
+from app.workflows import templates
+
+LONGEST = 200
+MOST = 50
+
+
+def find(text: str, who: Principal, *, kinds: tuple[str, ...] = (), limit: int = 5) -> dict[str, list[Row]]:
+    """What `text` is found in, by kind (all of KINDS, or those named), each at most `limit`, the newest first.
+
+    Each {kind, id, title, detail, status, path}; `detail` says what it is, `status` is None where there is none. An empty
+    text finds nothing. Jobs and runs are also found by the beginning of their id.
+    """
+    words = text.strip()[:LONGEST].replace("\x00", "")
+    wanted = [kind for kind in KINDS if kind in kinds] if kinds else list(KINDS)
+    if not words:
+        return {kind: [] for kind in wanted}
+    return {kind: KINDS[kind][1](words, who, limit) if may(who, KINDS[kind][0]) else [] for kind in wanted}
+
+
+def _jobs(text: str, who: Principal, limit: int) -> list[Row]:
+    chosen = jobs.Filter(owner=own_only(who, "view_task"), text=text, in_errors=may(who, "view_task_content"))
+    return [
+        _found("jobs", row["job_id"], row["task_name"] or row["agent_id"], row["agent_id"], row["status"])
+        for row in jobs.page(chosen, limit=limit)
+    ]
+
+
+def _workflows(text: str, who: Principal, limit: int) -> list[Row]:
+    rows = workflows.page(own_only(who, "view_workflow"), q=text, limit=limit)
+    return [
+        _found("workflows", row["workflow_id"], row["name"], row["template_name"] or "", row["status"])
+        for row in rows
+    ]
+
+
+def _schedules(text: str, who: Principal, limit: int) -> list[Row]:
+    rows = schedules.page(schedules.Filter(owner=own_only(who, "view_schedule"), text=text), limit=limit)
+    return [
+        _found("schedules", row["schedule_id"], row["name"] or _target(row), _target(row), row["status"])
+        for row in rows
+    ]
+
+
+def _target(row: Row) -> str:
+    return str(row["agent_id"] or row["template_name"] or "a workflow")
+
+
+def _agents(text: str, _who: Principal, limit: int) -> list[Row]:
+    word = text.lower()
+    fits = [
+        agent
+        for agent in registry.all_agents()
+        if word in f"{agent.agent_id} {agent.agent_name} {agent.team} {agent.description}".lower()
+    ]
+    fits.sort(key=lambda agent: (not agent.agent_id.startswith(word), agent.agent_id))
+    return [_found("agents", agent.agent_id, agent.agent_name, agent.agent_id) for agent in fits[:limit]]
+
+
+def _templates(text: str, who: Principal, limit: int) -> list[Row]:
+    rows = templates.page(who.user_id, who.role == "admin", q=text, limit=limit)
+    return [
+        _found("workflow-templates", row["name"], row["title"] or row["name"], row["name"]) for row in rows
+    ]
+
+
+def _found(kind: str, found_id: str, title: str, detail: str, status: str | None = None) -> Row:
+    shown = detail if detail != title else ""
+    return {
+        "kind": kind,
+        "id": found_id,
+        "title": title,
+        "detail": shown,
+        "status": status,
+        "path": f"/{kind}/{found_id}",
+    }
+
+
+KINDS: dict[str, tuple[str, Callable[[str, Principal, int], list[Row]]]] = {
+    "jobs": ("view_task", _jobs),
+    "workflows": ("view_workflow", _workflows),
+    "schedules": ("view_schedule", _schedules),
+    "agents": ("view_agents", _agents),
+    "templates": ("view_templates", _templates),
+}

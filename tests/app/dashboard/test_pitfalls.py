@@ -1,0 +1,378 @@
+"""What other dashboards got wrong, walked over every page and fragment that this one has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree as Xml
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from flask import Flask
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from app.dashboard import PAGES
+from app.db import Base
+from app.db import db as real
+from app.errors import PermanentError
+from app.jobs.states import Reason
+from tests.app.dashboard import everything
+from tests.app.dashboard.aside import agent, claimed, db, lifecycle, submitted
+from tests.app.dashboard.everything import HOSTILE, SECRET, Places, addresses, everywhere
+from tests.app.dashboard.visiting import Visitor
+
+Snapshot = dict[str, tuple[int, str]]
+
+# How the product measures itself; the figures say nothing of what somebody did.
+MEASURED = {"polling_minutes"}
+# Following a notification leads to what it is about and is by design how it becomes read: opening what one is told
+# of, again and again, does no harm, and no program that follows links can take anything from anybody by it.
+CHANGES = {"notification": {"notification_reads"}}
+
+
+@pytest.fixture
+def places(app: Flask, admin: Visitor) -> Places:
+    """One of everything, the admin's, with hostile words in it."""
+    return everything.made(app, admin.user_id)
+
+
+def snapshot() -> Snapshot:
+    """{table: (rows, what is in them)} of the whole database."""
+    each = " UNION ALL ".join(
+        f"SELECT '{name}' AS name, count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0)::text AS sum FROM {name} t"
+        for name in sorted(set(Base.metadata.tables) - MEASURED)
+    )
+    return {row["name"]: (row["rows"], row["sum"]) for row in db.rows(each)}
+
+
+def changed(before: Snapshot, after: Snapshot) -> set[str]:
+    """The tables that are not as they were."""
+    return {name for name in before if before[name] != after[name]}
+
+
+class TestLooking:
+    def test_no_page_and_no_fragment_changes_anything(self, admin: Visitor, places: Places) -> None:
+        guilty = {}
+        before = snapshot()
+        for fragments in (False, True):
+            for name, address in addresses("GET", places, fragments=fragments).items():
+                answer = admin.get(address)
+                after = snapshot()
+                if changed(before, after) != CHANGES.get(name, set()):
+                    guilty[name] = changed(before, after)
+                before = after
+                assert answer.status_code < 400, address
+        assert guilty == {}
+
+    def test_what_does_something_cannot_be_done_by_following_a_link(
+        self, app: Flask, admin: Visitor, places: Places
+    ) -> None:
+        before = snapshot()
+        for name, address in addresses("POST", places).items():
+            if not _also_shows(app, address):
+                assert admin.get(address).status_code == 405, name
+        assert changed(before, snapshot()) == set()
+
+    def test_signing_out_and_the_theme_are_no_links_either(self, admin: Visitor) -> None:
+        assert admin.get("/sign-out").status_code == 405
+        assert admin.get("/theme").status_code == 405
+        assert admin.get("/agents").status_code == 200
+
+
+def _also_shows(app: Flask, address: str) -> bool:
+    """Whether the same address is a page to look at (`/submit/<agent_id>`), or could be the id of one (`/jobs/act`)."""
+    try:
+        app.url_map.bind("localhost").match(address, method="GET")
+    except MethodNotAllowed:
+        return False
+    except HTTPException:
+        return True
+    return True
+
+
+def _guilty(soup: BeautifulSoup) -> Iterator[Tag]:
+    """Elements that could run something, or that somebody's words have made."""
+    for tag in soup.find_all(True):
+        if "xss" in (tag.get("class") or ()) or any(name.startswith(("on", "hx-on")) for name in tag.attrs):
+            yield tag
+        elif tag.name == "script" and not tag.get("src") or "style" in tag.attrs or "srcdoc" in tag.attrs:
+            yield tag
+        elif re.match(
+            r"\s*(javascript|vbscript|data):", str(tag.get("href") or tag.get("action") or ""), re.I
+        ):
+            yield tag
+
+
+class TestWordsOfOthers:
+    def test_nothing_that_anybody_wrote_becomes_a_part_of_a_page(
+        self, admin: Visitor, places: Places
+    ) -> None:
+        seen = 0
+        for address in everywhere(places):
+            answer = admin.get(address)
+            assert answer.status_code in (200, 302, 303, 404, 405, 409), address
+            if answer.mimetype == "text/html":
+                soup = BeautifulSoup(answer.text, "html.parser")
+                assert [str(tag)[:200] for tag in _guilty(soup)] == [], address
+                seen += "<script class=xss>" in soup.get_text()
+        assert seen >= 60  # it is there to be read, on most of them
+
+    def test_what_is_asked_by_script_is_as_safe(self, admin: Visitor, places: Places) -> None:
+        for address in addresses("GET", places, fragments=True).values():
+            answer = admin.client.get("/ui/look", query_string={"r": address})
+            for region in answer.get_json()["regions"]:
+                soup = BeautifulSoup(region["html"], "html.parser")
+                assert [str(tag)[:200] for tag in _guilty(soup)] == [], address
+
+    def test_a_stranger_with_a_link_sees_text(self, stranger: Visitor, places: Places) -> None:
+        page = stranger.get(f"/a/{places['token']}")
+        assert [str(tag)[:200] for tag in _guilty(BeautifulSoup(page.text, "html.parser"))] == []
+        assert HOSTILE not in page.text
+
+    @pytest.mark.parametrize(
+        "name", ["report.md", "page.html", "drawing.svg", "table.csv", "data.json", "script>"]
+    )
+    def test_files_of_agents_are_downloaded_and_run_nowhere(
+        self, admin: Visitor, places: Places, name: str
+    ) -> None:
+        answer = admin.get(f"/jobs/{places['job_id']}/artifacts/{places['artifact:' + name]}")
+
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        kind = (
+            ("inline", "image/svg+xml")
+            if name == "drawing.svg"
+            else ("attachment", "application/octet-stream")
+        )
+        assert (answer.headers["Content-Disposition"].partition(";")[0], answer.mimetype) == kind
+
+    def test_what_an_agent_marks_as_secret_stands_nowhere(
+        self, admin: Visitor, places: Places, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for address in everywhere(places):
+            assert SECRET not in admin.get(address).text, address
+        for which in ("job_id", "failed", "running", "waiting"):
+            for tail in ("document.json", "log.txt", "transcript.txt", "result.json"):
+                assert SECRET not in admin.get(f"/jobs/{places[which]}/{tail}").text
+        out, err = capfd.readouterr()
+        assert SECRET not in out + err
+        assert db.value("SELECT count(*) FROM jobs WHERE parameters::text LIKE %(s)s", s=f"%{SECRET}%") > 3
+
+
+ODD = (
+    "a/b", "..", "%2F", "%252F", "#x", "?x=1", "'\"", "<b>", "日本 ünï", "a\nb", "a\r\nSet-Cookie: x=1", "\x00", " ",
+    "x" * 3000, "-1", "9" * 40, "NaN", "\ud800",
+)  # fmt: skip
+
+
+class TestOddNames:
+    @pytest.mark.parametrize("odd", ODD)
+    def test_whatever_stands_in_an_address_it_is_answered(
+        self, admin: Visitor, places: Places, odd: str
+    ) -> None:
+        strange = quote(odd, safe="", errors="surrogatepass")
+        for method, path, _name, _view in PAGES:
+            if method != "GET" or "<" not in path:
+                continue
+            parts = re.findall(r"<\w+>", path)
+            for part in parts:
+                address = path.replace(part, strange)
+                address = re.sub(r"<(\w+)>", lambda word: places.get(word[1]) or "a-gate", address)
+                answer = admin.get(address)
+                assert answer.status_code < 500, address
+                assert "Set-Cookie: x=1" not in str(answer.headers), address
+
+    @pytest.mark.parametrize("odd", ODD)
+    def test_whatever_stands_in_a_query_it_is_answered(
+        self, admin: Visitor, places: Places, odd: str
+    ) -> None:
+        strange = quote(odd, safe="", errors="surrogatepass")
+        for name, address in (addresses("GET", places) | addresses("GET", places, fragments=True)).items():
+            keys = QUERIES.get(name.removeprefix("ui_"), ()) + ("after", "before", "tab", "q")
+            query = "&".join(f"{key}={strange}" for key in keys)
+            answer = admin.get(f"{address.partition('?')[0]}?{query}")
+            assert answer.status_code < 500, f"{address} {query[:100]}"
+
+    @pytest.mark.parametrize(
+        "odd", ["a/b", "100%", "c#", "what?", "a&b=c", '"quoted"', "日本", "a,b", "x:y", "%2F", "it's"]
+    )
+    def test_a_tag_leads_to_the_jobs_that_have_it(self, admin: Visitor, odd: str) -> None:
+        job_id = submitted(tags=(odd,), submitted_by=admin.user_id)
+        submitted(tags=("another",), submitted_by=admin.user_id)
+
+        link = next(
+            a for a in admin.soup(f"/jobs/{job_id}").select("main a") if a.get_text(strip=True) == odd
+        )
+        rows = admin.soup(str(link["href"])).select("[data-row]")
+
+        assert [row["id"] for row in rows] == [f"j-{job_id}"]
+
+    @pytest.mark.parametrize(
+        "odd", ["a/b", "100%", "c#", "what?", "a&b=c", '"quoted"', "日本", "it's", "%2F"]
+    )
+    def test_an_agents_error_leads_to_its_group(self, admin: Visitor, odd: str) -> None:
+        taken = claimed()
+        error = type(odd, (PermanentError,), {})
+        lifecycle.fail(taken, error(f"broken by {odd}"), Reason.PERMANENT)
+
+        links = {
+            str(a["href"])
+            for a in admin.soup("/dead-letters").select("#groups a")
+            if "group=" in str(a["href"])
+        }
+
+        assert len(links) >= 1
+        for link in links:
+            assert f"broken by {odd}" in admin.soup(link).get_text()
+
+
+QUERIES: dict[str, tuple[str, ...]] = {
+    "jobs": ("state", "agent", "priority", "since", "tag", "verdict", "workflow", "schedule", "sort"),
+    "compare": ("a", "b"),
+    "drafts": ("a", "b"),
+    "dead_letters": ("window", "all", "group", "state"),
+    "dead_review": ("id", "group"),
+    "now": ("range",),
+    "analytics": ("days", "agent", "range"),
+    "costs": ("by", "days", "since", "until"),
+    "quality": ("days", "agent", "gate"),
+    "deliveries": ("status", "kind"),
+    "approvals": ("kind", "status"),
+    "schedules": ("q", "enabled"),
+    "schedule_new": ("target", "repeat", "weekdays", "template"),
+    "workflow_new": ("template", "version"),
+    "gate_editor": ("gate",),
+    "agents": ("sort",),
+    "submit_form": ("example", "of"),
+    "search": ("kind",),
+    "sign_in": ("next",),
+}  # fmt: skip
+
+
+class TestFigures:
+    def test_large_whole_numbers_and_long_texts_are_shown_as_they_are(self, admin: Visitor) -> None:
+        agent("exact")
+        told: dict[str, Any] = {
+            "over": 2**53 + 1,
+            "most": 2**63 - 1,
+            "least": -(2**63),
+            "small": 1e-7,
+            "text": "x" * 300,
+        }
+        taken = claimed("exact", submitted_by=admin.user_id, parameters=told)
+        lifecycle.complete(taken, {"answer": told})
+        numbers = [str(2**53 + 1), str(2**63 - 1), str(-(2**63))]
+
+        for tab in ("overview", "result", "json"):
+            text = admin.get(f"/jobs/{taken.job_id}?tab={tab}").text
+            assert all(number in text for number in numbers), tab
+            assert "x" * 300 in text
+        for tail in ("document.json", "result.json"):
+            assert all(number in admin.get(f"/jobs/{taken.job_id}/{tail}").text for number in numbers)
+
+    def test_a_huge_value_is_cut_on_the_page_and_whole_in_the_file(self, admin: Visitor) -> None:
+        agent("exact")
+        rows = [{"n": n, "words": "all work and no play"} for n in range(20_000)]
+        taken = claimed("exact", submitted_by=admin.user_id)
+        lifecycle.complete(taken, {"rows": rows, "deep": _deep(90)})
+
+        for tab in ("overview", "result", "json"):
+            assert len(admin.get(f"/jobs/{taken.job_id}?tab={tab}").data) < 400_000, tab
+        assert admin.get(f"/jobs/{taken.job_id}/result.json").get_json()["rows"][-1]["n"] == 19_999
+
+    def test_clocks_that_disagree_make_no_negative_spans(self, admin: Visitor, places: Places) -> None:
+        with real.transaction():
+            real.run("ALTER TABLE jobs DISABLE TRIGGER jobs_final")  # finished jobs do not change otherwise
+            _skew()
+            real.run("ALTER TABLE jobs ENABLE TRIGGER jobs_final")
+        for address in everywhere(places):
+            text = BeautifulSoup(admin.get(address).text, "html.parser").get_text(" ")
+            found = re.search(
+                r"(?<![\w.\-–])[-−]\d[\d.,]* ?(?:ms|s|m|h|d|min|seconds|minutes)\b[^\n]{0,40}", text
+            )
+            assert not found, f"{address}: {found and found[0]}"
+
+    @pytest.mark.parametrize("full", [False, True])
+    def test_every_drawing_is_sound_xml_also_of_nothing(self, app: Flask, admin: Visitor, full: bool) -> None:
+        if full:
+            found = everywhere(everything.made(app, admin.user_id))
+        else:
+            found = [path for verb, path, _, _ in PAGES if verb == "GET" and "<" not in path]
+        drawings = 0
+        for address in found:
+            for text in _drawings(admin.get(address).text):
+                drawings += 1
+                for part in Xml.fromstring(text).iter():
+                    wrong = [
+                        v for v in part.attrib.values() if re.search(r"\b(nan|none|inf|undefined)\b", v, re.I)
+                    ]
+                    assert [value for value in wrong if value != "none"] == [], f"{address}: {text[:300]}"
+        assert drawings > 100
+
+
+def _skew() -> None:
+    """Let everything have ended before it began, and have begun before anybody asked for it."""
+    real.run("""UPDATE jobs SET submitted_at = now() + interval '90 s', started_at = now() + interval '80 s',
+                       queued_at = now() + interval '70 s', updated_at = now() + interval '60 s',
+                       finished_at = CASE WHEN finished_at IS NOT NULL THEN now() - interval '70 s' END""")
+    real.run("""UPDATE job_attempts SET started_at = now() + interval '50 s',
+                       ended_at = CASE WHEN ended_at IS NOT NULL THEN now() END""")
+    real.run("UPDATE workers SET seen_at = now() + interval '50 s', started_at = now() + interval '60 s'")
+    real.run("UPDATE job_events SET at = now() + interval '40 s'")
+
+
+def _drawings(html: str) -> Iterator[str]:
+    """Each outermost <svg> as it was written; drawings may stand in drawings."""
+    depth, began = 0, 0
+    for tag in re.finditer(r"<(/?)svg\b[^>]*>", html):
+        if not tag[1]:
+            began, depth = (tag.start() if depth == 0 else began), depth + 1
+        elif depth := depth - 1:
+            continue
+        else:
+            yield html[began : tag.end()]
+
+
+def _deep(levels: int) -> Any:
+    value: Any = "the end"
+    for _ in range(levels):
+        value = {"in": value}
+    return value
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        ("path", "query"),
+        [
+            ("/jobs", "state=failed&tag=x"),
+            ("/jobs", "q=agent:test-noop"),
+            ("/workflows", "q=Trial"),
+            ("/dead-letters", "window=30d"),
+            ("/approvals", "kind=gate"),
+            ("/deliveries", "status=failed"),
+            ("/agents", "sort=success"),
+            ("/costs", "by=model&days=30"),
+            ("/?", "range=7d"),
+        ],
+    )
+    def test_what_a_page_asks_again_keeps_the_filter(
+        self, admin: Visitor, places: Places, path: str, query: str
+    ) -> None:
+        page = admin.soup(f"{path.rstrip('?')}?{query}")
+        polled = [str(each["hx-get"]) for each in page.select("main [hx-get]")]
+
+        assert polled
+        wanted = query.split("&")[0].partition("=")[2]
+        assert any(wanted in each.replace("%3A", ":") for each in polled), polled
+
+
+def test_every_page_says_what_it_may_do(admin: Visitor, places: Places) -> None:
+    for address in everywhere(places):
+        answer = admin.get(address)
+        if answer.mimetype == "text/html":
+            policy = answer.headers["Content-Security-Policy"]
+            assert "script-src 'self'" in policy, address
+            assert "unsafe" not in policy, address

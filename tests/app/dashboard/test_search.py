@@ -1,0 +1,70 @@
+"""One box for everything: what is found, by whom, and how it is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.app.dashboard.visiting import Visitor, words
+
+
+def _submit(who: Visitor, title: str) -> str:
+    answer = who.post("/submit/test-noop", {"task_name": title, "priority": "normal"})
+    assert answer.status_code == 303, answer.text[:500]
+    return answer.location.rsplit("/", 1)[1]
+
+
+def test_a_job_is_found_by_its_title_and_by_the_start_of_its_id(admin: Visitor) -> None:
+    job_id = _submit(admin, "Crawl the harbor")
+
+    by_title = admin.soup("/search?q=harbor")
+    by_id = admin.soup(f"/search?q={job_id[:13]}")
+
+    assert by_title.select_one(f'a[href="/jobs/{job_id}"]')
+    assert by_id.select_one(f'a[href="/jobs/{job_id}"]')
+
+
+def test_nobody_finds_jobs_of_others(admin: Visitor, user: Visitor, viewer: Visitor) -> None:
+    _submit(admin, "Secret plan")
+
+    assert "Secret plan" not in words(user.soup("/search?q=secret").main)
+    assert "Secret plan" not in user.get("/ui/search?q=secret").text
+    assert "Secret plan" in words(viewer.soup("/search?q=secret").main)  # viewers see the state of every job
+
+
+def test_agents_are_found_by_what_they_do(user: Visitor) -> None:
+    assert user.soup("/search?q=test-noop&type=agents").select_one('a[href="/agents/test-noop"]')
+
+
+def test_without_words_the_page_says_what_can_be_found(user: Visitor) -> None:
+    assert "What are you looking for?" in words(user.soup("/search").main)
+    assert "Nothing is called this" in words(user.soup("/search?q=zzz-not-there").main)
+
+
+@pytest.mark.parametrize("odd", ["%", "_", "\\", "<script>", "a' OR 1=1", "x" * 5000, "%F0%9F%90%9D"])
+def test_odd_words_are_words(admin: Visitor, odd: str) -> None:
+    page = admin.client.get("/search", query_string={"q": odd})
+
+    assert page.status_code == 200
+    assert "<script>" not in page.text.replace("<script src", "")
+    assert admin.client.get("/ui/search", query_string={"q": odd}).status_code == 200
+
+
+def test_the_palette_offers_only_what_one_may_do(admin: Visitor, viewer: Visitor) -> None:
+    def offered(who: Visitor) -> list[str]:
+        first = who.get("/ui/search").get_json()["groups"][0]
+        assert first["title"] == "Go to"
+        return [item["title"] for item in first["items"]]
+
+    assert {"New job", "Approval policies", "Jobs"} <= set(offered(admin))
+    assert "Jobs" in offered(viewer)
+    assert not {"New job", "Approval policies", "Import agents"} & set(offered(viewer))
+
+
+def test_each_place_of_the_palette_is_there(admin: Visitor) -> None:
+    for item in admin.get("/ui/search").get_json()["groups"][0]["items"]:
+        assert admin.get(item["path"]).status_code == 200, item
+
+
+def test_strangers_find_nothing(stranger: Visitor) -> None:
+    assert stranger.get("/ui/search?q=a").status_code == 401
+    assert stranger.get("/search?q=a").status_code == 302
