@@ -7,9 +7,13 @@ from app.jobs import words
 
 
 def understood(text: str) -> words.Asked:
-    """What `text` asks for; raises Unreadable, which names each mistake and, where there is one, a guess."""
+    """What `text` asks for; raises Unreadable: where each mistake is, from 0 on, and, where there is one, a guess."""
     asked = words.parse(text)
     if asked.complaints:
-        said = [each.message + (f"; try {each.mended!r}" if each.mended else "") for each in asked.complaints]
-        raise Unreadable("The filter cannot be read.", [("/filter", message) for message in said])
+        raise Unreadable("The filter cannot be read.", [("/filter", _said(each)) for each in asked.complaints])
     return asked
+
+
+def _said(complaint: words.Complaint) -> str:
+    guess = f"; try {complaint.mended!r}" if complaint.mended else ""
+    return f"at {complaint.at}: {complaint.message}{guess}"

@@ -74,7 +74,7 @@ def test_the_drain_benchmark_measures_both_sides_and_idle_latency_and_that_of_ca
 
 def test_the_benchmark_of_watchers_counts_what_they_cost() -> None:
     found = run("tests.bench.watching", "--watchers", "20", "--people", "2", "--running", "5", "--lively", "2",
-                "--seconds", "6", "--every", "0.5")  # fmt: skip
+                "--seconds", "3", "--every", "0.2")  # fmt: skip
 
     for kind in ("pages", "programs"):
         seen = found[kind]
@@ -87,7 +87,7 @@ def test_the_benchmark_of_watchers_counts_what_they_cost() -> None:
 
 
 def test_the_benchmark_of_lists_asks_for_every_one(tmp_path: Path) -> None:
-    found = run("tests.bench.lists", "--jobs", "2000", "--times", "1", CALLBOARD_HOME=str(tmp_path))
+    found = run("tests.bench.lists", "--jobs", "500", "--times", "1", CALLBOARD_HOME=str(tmp_path))
 
     assert found["wrong"] == {}
     assert {

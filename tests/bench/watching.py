@@ -221,7 +221,7 @@ def product(running: int) -> Iterator[Product]:
         home,
         HEARTBEAT_SECONDS="10", LEASE_SECONDS="60", SWEEP_INTERVAL_SECONDS="5", LOOK_SECONDS="2",
         POLL_QUEUED_MS="3000", POLL_RUNNING_MS="2000", POLL_RETRY_MS="5000", POLL_MIN_MS="1000",
-        POLL_LIMIT_PER_MINUTE="6000", WORKER_THREADS=str(running),
+        POLL_LIMIT_PER_MINUTE="6000", WORKER_THREADS=str(running), SHUTDOWN_GRACE_SECONDS="0",
     )  # fmt: skip
     made.start()
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.agents.secrecy import MASK, hidden
+from app.agents.secrecy import MASK, hidden, restored
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,19 @@ def test_a_value_that_is_nested_without_end_is_no_trouble() -> None:
         value = {"q": value}
 
     assert hidden(schema, value) == value
+
+
+@pytest.mark.parametrize(
+    ("edited", "before", "meant"),
+    [
+        (MASK, "x", "x"),
+        ({"a": MASK, "b": 2}, {"a": "x", "b": 1}, {"a": "x", "b": 2}),
+        ({"a": {"deep": MASK}}, {"a": {"deep": 5, "gone": 1}}, {"a": {"deep": 5}}),
+        ([MASK, "new"], ["x", "y"], ["x", "new"]),
+        ([MASK], ["x", "y"], [MASK]),
+        ({"new": MASK}, {}, {"new": MASK}),
+        ("typed", "x", "typed"),
+    ],
+)
+def test_what_comes_back_masked_is_what_it_was(edited: Any, before: Any, meant: Any) -> None:
+    assert restored(edited, before) == meant

@@ -67,6 +67,14 @@ def test_what_the_dry_run_showed_is_done_and_no_more(owner: Caller) -> None:
     assert done["poll"] == {"next_after_ms": None, "terminal": True}
 
 
+@pytest.mark.parametrize("empty", [{"status": []}, {"status": ""}, {"q": ""}, {"tag": ""}, {"agent_id": ""}])
+def test_a_condition_without_a_value_does_not_mean_all(owner: Caller, empty: dict[str, Any]) -> None:
+    waiting = world.submitted(owner.id)
+
+    assert owner.post(BULK, json={"verb": "cancel", "filter": empty}).status_code == 422
+    assert status(waiting) == "queued"
+
+
 def test_what_grew_is_a_conflict(owner: Caller) -> None:
     world.submitted(owner.id)
     answer = owner.post(BULK, json={"verb": "cancel", "filter": {}, "at_most": 0})

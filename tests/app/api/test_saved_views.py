@@ -52,9 +52,9 @@ def test_a_filter_that_cannot_be_read_is_a_400_that_helps(owner: Caller) -> None
     said = [(each["pointer"], each["message"]) for each in answer.json["errors"]]
     assert said[0] == (
         "/filter",
-        "unknown qualifier `agnt:`, did you mean `agent:`?; try 'agent:x status:odd'",
+        "at 0: unknown qualifier `agnt:`, did you mean `agent:`?; try 'agent:x status:odd'",
     )
-    assert said[1][1].startswith("there is no status `odd`")
+    assert said[1][1].startswith("at 7: there is no status `odd`")
     assert owner.get(JOBS, query_string={"filter": "x" * 1001}).status_code == 400
 
 

@@ -21,6 +21,7 @@ from app.jobs.states import Reason
 from tests.app.dashboard import everything
 from tests.app.dashboard.aside import agent, claimed, db, lifecycle, submitted
 from tests.app.dashboard.everything import HOSTILE, SECRET, Places, addresses, everywhere
+from tests.app.dashboard.submitting import forms
 from tests.app.dashboard.visiting import Visitor
 
 Snapshot = dict[str, tuple[int, str]]
@@ -376,3 +377,41 @@ def test_every_page_says_what_it_may_do(admin: Visitor, places: Places) -> None:
             policy = answer.headers["Content-Security-Policy"]
             assert "script-src 'self'" in policy, address
             assert "unsafe" not in policy, address
+
+
+class TestSecretsKept:
+    """Masks stand where secrets are; what is sent back with a mask in it keeps the secret."""
+
+    def test_a_letter_goes_in_again_with_the_secret_that_nobody_saw(self, admin: Visitor, places: Places) -> None:
+        page = admin.soup(f"/dead-letters/review?id={places['dlq_id']}")
+        field = page.select_one("textarea[name=parameters]")
+        assert field is not None
+        edited = field.get_text().replace('"n": 9007199254740993', '"n": 7')
+        assert "••••" in edited
+
+        answer = admin.post("/dead-letters/resubmit", {"id": places["dlq_id"], "parameters": edited})
+
+        assert answer.status_code == 303, answer.text
+        new = db.value("SELECT parameters FROM jobs WHERE job_id = %(id)s::uuid", id=answer.headers["Location"][-36:])
+        assert (new["password"], new["account"]["token"], new["n"]) == (SECRET, SECRET, 7)
+
+    def test_a_schedule_that_is_changed_keeps_its_secrets(self, admin: Visitor, places: Places) -> None:
+        address = f"/schedules/{places['schedule_id']}/edit"
+        form = next(f for f in forms(address, admin.soup(address)) if f.label == "Save")
+        assert form.sent()["p.password"] == ["••••"]
+
+        answer = admin.post(address, form.sent() | {"name": ["another"]})
+
+        assert answer.status_code == 303, answer.text
+        row = db.row("SELECT name, parameters FROM schedules WHERE schedule_id = %(id)s::uuid", id=places["schedule_id"])
+        assert (row["name"], row["parameters"]["password"]) == ("another", SECRET)
+        assert row["parameters"]["account"]["token"] == SECRET
+
+
+def test_no_state_is_told_by_colour_alone(admin: Visitor, places: Places) -> None:
+    badges = 0
+    for address in everywhere(places):
+        for badge in BeautifulSoup(admin.get(address).text, "html.parser").select(".badge"):
+            badges += 1
+            assert badge.get_text(strip=True), f"{address}: {str(badge)[:200]}"
+    assert badges > 100
