@@ -35,6 +35,13 @@ def restored(value: Any, before: Any) -> Any:
     return value
 
 
+def is_masked(value: Any) -> bool:
+    """Whether a mask stands somewhere in it: what nobody can mean as a value."""
+    if isinstance(value, dict):
+        return any(map(is_masked, value.values()))
+    return any(map(is_masked, value)) if isinstance(value, list) else value == MASK
+
+
 def names(schema: JSON | None) -> set[str]:
     """The top-level properties that are secret as a whole."""
     properties = (schema or {}).get("properties", {})

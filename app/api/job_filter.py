@@ -10,7 +10,9 @@ def understood(text: str) -> words.Asked:
     """What `text` asks for; raises Unreadable: where each mistake is, from 0 on, and, where there is one, a guess."""
     asked = words.parse(text)
     if asked.complaints:
-        raise Unreadable("The filter cannot be read.", [("/filter", _said(each)) for each in asked.complaints])
+        raise Unreadable(
+            "The filter cannot be read.", [("/filter", _said(each)) for each in asked.complaints]
+        )
     return asked
 
 

@@ -297,6 +297,9 @@ def _changes(ids: list[str]) -> dict[str, Any]:
     if text and len(ids) == 1:
         letter = dead_letters.get(ids[0])
         changes = _differing(letter, secrecy.restored(changes, letter["parameters"]))
+    if secrecy.is_masked(changes):
+        why = f"{secrecy.MASK} hides a secret that is not known here; leave it out, or type it anew"
+        raise Invalid("A secret is missing.", [("/json", why)])
     seconds = request.form.get("timeout", "").strip()
     if seconds and not seconds.isdecimal():
         raise Invalid("The time limit cannot be read.", [("/timeout", "must be a number of seconds")])

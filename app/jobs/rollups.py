@@ -93,7 +93,7 @@ def _advance(step: timedelta, until: datetime, *, oldest: datetime = EPOCH) -> b
 
 def _done(step: timedelta) -> datetime | None:
     """The end of the newest step that is summed; None before the first."""
-    newest = db.value("SELECT max(at) FROM job_rollups WHERE step = %(step)s", step=step.total_seconds())
+    newest = db.value("SELECT max(at) FROM job_rollups WHERE step = %(step)s", step=int(step.total_seconds()))
     return newest + step if newest else None
 
 

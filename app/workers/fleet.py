@@ -107,8 +107,10 @@ def _want(worker_id: str, wanted: str | None, by: str) -> Row:
 
 # -- who is there
 
+# A worker that nobody asked to rest and that rests is ending, unless it was called back and has not heard of it yet.
 _STATE = """CASE WHEN w.seen_at < clock_timestamp() - %(ttl)s * interval '1 s' THEN 'lost'
-                 WHEN w.wanted = 'stop' OR w.draining AND w.wanted IS NULL THEN 'stopping'
+                 WHEN w.wanted = 'stop' OR w.draining AND w.wanted IS NULL
+                      AND (w.wanted_at IS NULL OR w.seen_at > w.wanted_at + interval '3 s') THEN 'stopping'
                  WHEN w.wanted = 'drain' OR w.draining THEN 'draining'
                  WHEN coalesce(j.busy, 0) > 0 THEN 'active' ELSE 'idle' END AS state"""
 _BUSY = """LEFT JOIN (SELECT worker_id, count(*) AS busy FROM jobs WHERE status = 'running' GROUP BY 1) j USING (worker_id)"""

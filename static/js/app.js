@@ -50,7 +50,8 @@
   let shown = { state: "active" };
   function clock(ms) { return new Date(ms).toTimeString().slice(0, 8); }
   function say(words) { const spoken = $("#spoken"); if (spoken && spoken.textContent !== words) spoken.textContent = words; }
-  const live = fetched("more", "live");       // the sheet behind the word
+  const live = fetched("more", "live");       // the sheet behind the word; to be there when the server is not
+  setTimeout(() => document.hidden || import(document.body.dataset.more).catch(() => 0), 9e3);
   document.addEventListener("poll:state", ({ detail }) => {
     const box = $("#link"), before = shown.state, { state } = detail;
     if (!box) return;

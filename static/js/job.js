@@ -9,10 +9,11 @@
   });
   const log = document.getElementById("log"), link = document.getElementById("earlier");
   if (!log || !link) return;
-  const begin = log.querySelector("li[data-seq]:not([hidden])")?.dataset.seq;
+  let begin = log.querySelector("li[data-seq]:not([hidden])")?.dataset.seq;
   new MutationObserver(() => {
     const first = log.querySelector("li[data-seq]:not([hidden])")?.dataset.seq;
-    if (!begin || !first || first === begin) return;
+    begin ??= first;                                     // the log was empty when the page came
+    if (first === begin) return;
     const address = new URL(link.href);
     address.searchParams.set("before", first);
     link.href = address.href;

@@ -19,6 +19,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -182,16 +183,19 @@ def watched(product: Product, opened: list[Open], *, seconds: int, every: float)
     idle = 100 - psutil.cpu_percent()
     found: dict[str, Any] = json.loads(re.findall(r"^RESULT (.*)$", said, re.MULTILINE)[0])
     found["first_wrong"] = re.findall(r"^WRONG (.*)$", said, re.MULTILINE)[0]
-    return _judged(found, share, load / found["seconds"], idle)
+    return _judged(found, share, load / found["seconds"], idle, len(opened) / every)
 
 
-def _judged(found: dict[str, Any], share: dict[str, float], load: float, idle: float) -> dict[str, Any]:
+def _judged(
+    found: dict[str, Any], share: dict[str, float], load: float, idle: float, full: float
+) -> dict[str, Any]:
     server = sum(share[name] for name in ("web", "postgres", "redis"))
     rate = found["requests"] / found["seconds"]
     unchanged = found["answers"].get("304", 0)
     right = unchanged + found["answers"].get("200", 0)
     broken = {name: n for name, n in found.pop("broken").items() if n}
-    free = 1 - server / (os.cpu_count() or 1)
+    at_full_rate = server * full / rate  # they come one after the other, so the mean rate is lower than that
+    free = 1 - at_full_rate / (os.cpu_count() or 1)
     return found | {
         "per_second": round(rate, 1),
         "unchanged": round(unchanged / max(1, right), 4),
@@ -200,6 +204,7 @@ def _judged(found: dict[str, Any], share: dict[str, float], load: float, idle: f
         "broken": broken,
         "processors_used": share,
         "server_used": round(server, 3),
+        "server_used_at_full_rate": round(at_full_rate, 3),
         "server_us_per_poll": round(server / rate * 1e6),
         "load_tool_used": round(load, 3),
         "machine_idle_percent": round(idle, 1),
@@ -221,12 +226,14 @@ def product(running: int) -> Iterator[Product]:
         home,
         HEARTBEAT_SECONDS="10", LEASE_SECONDS="60", SWEEP_INTERVAL_SECONDS="5", LOOK_SECONDS="2",
         POLL_QUEUED_MS="3000", POLL_RUNNING_MS="2000", POLL_RETRY_MS="5000", POLL_MIN_MS="1000",
-        POLL_LIMIT_PER_MINUTE="6000", WORKER_THREADS=str(running), SHUTDOWN_GRACE_SECONDS="0",
+        POLL_LIMIT_PER_MINUTE="6000", WORKER_THREADS=str(running),
     )  # fmt: skip
     made.start()
     try:
         yield made
     finally:
+        with made.unattended():
+            made.end("worker", signal.SIGKILL)  # its jobs would listen to nothing else
         made.stop()
         shutil.rmtree(home, ignore_errors=True)
         made.said.unlink()

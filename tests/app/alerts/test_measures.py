@@ -117,7 +117,7 @@ class TestJobFailures:
         with db.quick():
             ended(17, 3, cancelled=80)
             (found,) = measures.job_failures(LIMITS)
-        assert (found.value, found.about) == (15.0, "3 of 20 jobs")
+        assert (found.value, found.about) == (15.0, "3 of 20 jobs in 15 minutes")
 
     def test_of_fewer_than_ten_nothing_is_told(self) -> None:
         with db.quick():

@@ -6,11 +6,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app.agents.secrecy import MASK
 from app.dashboard import bulk_actions
 from app.errors import PermanentError
 from app.jobs import error_groups
 from app.jobs.states import Reason
-from tests.app.dashboard.aside import claimed, db, dead_letters, job, lifecycle
+from tests.app.dashboard.aside import agent, claimed, db, dead_letters, job, lifecycle
+from tests.app.dashboard.submitting import forms
 from tests.app.dashboard.visiting import Visitor, words
 
 
@@ -82,6 +84,34 @@ def test_a_group_is_sent_in_again_together(admin: Visitor) -> None:
     assert "3 jobs sent in again." in answer.text
     assert all(dead_letters.get(dlq_id)["resubmitted"] for dlq_id in ids)
     assert {job(str(dead_letters.get(i)["new_job_id"]))["parameters"]["failures"] for i in ids} == {0}
+
+
+def _secretive() -> str:
+    """The group of the one dead letter of an agent with a secret."""
+    agent("test-flaky", parameters={"properties": {"failures": {}, "token": {"type": "string", "writeOnly": True}}})
+    return _group(_dead(parameters={"failures": 4, "token": "abracadabra"}))
+
+
+def test_a_group_of_one_keeps_its_secret(admin: Visitor) -> None:
+    page = admin.soup(f"/dead-letters/review?group={_secretive()}")
+    form = next(f for f in forms("/dead-letters/review", page) if f.path == "/dead-letters/resubmit")
+    assert "abracadabra" not in str(page)
+    assert MASK in str(form.sent()["parameters"])
+
+    answer = admin.post(form.path, form.sent())
+
+    made = job(answer.headers["Location"].rsplit("/", 1)[1])
+    assert made["parameters"] == {"failures": 4, "token": "abracadabra"}
+
+
+def test_a_mask_is_never_sent_in_as_a_value(admin: Visitor) -> None:
+    group = _secretive()
+    masked = f'{{"token": "{MASK}"}}'
+
+    answer = admin.post("/dead-letters/resubmit", {"group": group, "parameters": masked})
+
+    assert answer.status_code == 422
+    assert "type it anew" in answer.text
 
 
 def test_the_ticked_are_reviewed_and_sent_in_again(admin: Visitor) -> None:

@@ -45,7 +45,7 @@ UNREAD = {
     "settings_password": {"username"},
     "view_delete": {"name"},
     "bulk_create": {"ask"},
-    "schedule_changing": {"budget_limit", "budget_period", "budget_unit", "target"},
+    "schedule_changing": {"target"},
 }
 ALLOWED = {"viewer": VIEWERS, "user": USERS}
 # Judging a text by a gate changes nothing and is for everybody; keeping the gate is not.
@@ -81,10 +81,10 @@ def named(app: Flask, form: Form) -> str:
 
 
 def posts(app: Flask, visitor: Visitor, places: Places) -> Iterator[tuple[str, Form]]:
-    """(name, form) of every form that changes something; what ends the session comes last."""
+    """(name, form) of every form that changes something; what removes things and what ends the session come last."""
     found = [(named(app, form), form) for form in shown(visitor, places) if form.method == "POST"]
     last = ("settings_password", "sign_out")
-    return iter(sorted(found, key=lambda pair: last.index(pair[0]) if pair[0] in last else -1))
+    return iter(sorted(found, key=lambda pair: (pair[0] in last, pair[0] == "sign_out", pair[1].confirm)))
 
 
 def send(visitor: Visitor, form: Form, fields: Fields) -> TestResponse:

@@ -110,7 +110,7 @@ def test_an_admin_drains_resumes_and_stops_one(admin: Visitor) -> None:
     said = words(admin.soup("/workers").select_one("#w-w1"))
     assert "Draining" in said
     assert "Takes nothing more: you wanted so" in said
-    assert "It has not heard yet." in said
+    assert "It hears of it in a moment." in said
     fleet.beat("w1", draining=True, redis_away=False)
     assert "It has nothing left and rests." in words(admin.soup("/workers").select_one("#w-w1"))
     assert "not heard" not in words(admin.soup("/workers").select_one("#w-w1"))

@@ -116,6 +116,20 @@ def test_a_resumed_worker_is_as_before() -> None:
     assert fleet.wish("w1") == "work"
 
 
+def test_who_was_called_back_and_has_not_heard_yet_does_not_end() -> None:
+    _register("w1")
+    fleet.drain("w1", by="ada")
+    fleet.beat("w1", draining=True, redis_away=False)
+    assert fleet.resume("w1", by="ada")["state"] == "draining"
+    assert fleet.drain("w1", by="ada")["state"] == "draining", "it may be asked again at once"
+    fleet.resume("w1", by="ada")
+    fleet.beat("w1", draining=False, redis_away=False)
+    assert fleet.get("w1")["state"] == "idle"
+    db.run("UPDATE workers SET wanted_at = wanted_at - interval '10 s'")
+    fleet.beat("w1", draining=True, redis_away=False)
+    assert fleet.get("w1")["state"] == "stopping", "its platform ends it"
+
+
 def test_who_ends_cannot_be_called_back() -> None:
     _register("w1")
     assert fleet.stop("w1", by="ada")["state"] == "stopping"
