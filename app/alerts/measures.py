@@ -90,7 +90,11 @@ def job_failures(_limits: Limits) -> list[Reading]:
     )
     if row is None or row["ended"] < FEWEST_ENDED:
         return []
-    return [Reading("", 100 * row["failed"] / row["ended"], f"{row['failed']} of {row['ended']} jobs in 15 minutes")]
+    return [
+        Reading(
+            "", 100 * row["failed"] / row["ended"], f"{row['failed']} of {row['ended']} jobs in 15 minutes"
+        )
+    ]
 
 
 def backlog(_limits: Limits) -> list[Reading]:

@@ -124,7 +124,7 @@ def changing(schedule_id: str) -> AnyResponse:
         return _previewed(row, target, typed, filled)
     try:
         wish = _wish(target, typed, filled)
-        wish["parameters"] = secrecy.restored(wish["parameters"], row["parameters"])
+        wish["parameters"] = _unmasked(wish["parameters"], row["parameters"])
         if not _moves(row, wish):  # a one-time schedule that has run keeps its time and may be renamed
             del wish["cron_expression"], wish["execute_at"]
         changed = changes.change(row["schedule_id"], **_permits(), **wish)
@@ -132,6 +132,15 @@ def changing(schedule_id: str) -> AnyResponse:
     except Invalid as wrong:
         return _again(row, target, typed, filled, wrong)
     return _done("schedule.changed", changed, f"{changed['name']} is changed: {queries.describe(changed)}.")
+
+
+def _unmasked(edited: JSON, before: JSON) -> JSON:
+    """What was edited, with the secrets that were hidden; Invalid where it cannot be told which one is meant."""
+    restored: JSON = secrecy.restored(edited, before)
+    if secrecy.is_masked(restored):
+        why = f"{secrecy.MASK} hides a secret that is not known here; type it anew"
+        raise Invalid("A secret is missing.", [("/parameters", why)])
+    return restored
 
 
 def _moves(row: Row, wish: JSON) -> bool:

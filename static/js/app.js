@@ -141,7 +141,7 @@
   on("click", "[data-copy], [data-copy-from]", button => copy(button, say));
   document.addEventListener("submit", event => {
     const button = event.submitter;
-    if (!button?.dataset.confirm || "sure" in button.dataset) return;
+    if (!button?.dataset.confirm || "sure" in button.dataset || $("[name=whole]:checked")) return;   // "all" is asked by a page
     event.preventDefault();
     confirm(button, event.target);
   });

@@ -1,5 +1,13 @@
 /* The command palette: Ctrl+K, a word, Enter. Asked for by app.js when it is first wanted; a combobox with a list, by the
    keyboard or the mouse. What there is comes from /ui/search, which knows who asks. */
+const look = new CSSStyleSheet();                // here, because most pages never show it
+look.replaceSync(`
+  #palette { width: 34rem; padding: var(--s4); margin-top: 12vh; } #palette form { display: grid; gap: var(--s2); } #palette p:empty { display: none; }
+  #palette-list { max-height: 55vh; overflow-y: auto; } #palette .label { padding: .5rem .6rem .15rem; color: var(--faint); font-size: .82rem; font-weight: 580; }
+  .option { display: flex; gap: .8rem; align-items: baseline; padding: .35rem .6rem; border-radius: .35rem; cursor: pointer; } .option > :first-child { overflow-wrap: anywhere; } .option > .faint { margin-left: auto; text-align: right; }
+  .option[aria-selected=true] { background: var(--accent-tint); box-shadow: inset 2px 0 var(--accent); }
+`);
+document.adoptedStyleSheets.push(look);
 const dialog = document.body.appendChild(document.createElement("dialog"));
 dialog.id = "palette";
 dialog.setAttribute("aria-label", "Go to or find");

@@ -80,7 +80,8 @@ def test_nothing_opens_a_socket_to_the_browser() -> None:
 
 def test_pages_carry_no_inline_script_or_style() -> None:
     inline = re.compile(
-        r"<script(?![^>]*\bsrc=)(?![^>]*type=.application/json)|\sstyle=[\"']|\son[a-z]+=[\"']|[\"']\s*javascript:",
+        r"<script(?![^>]*\bsrc=)(?![^>]*type=.application/json)|\sstyle=[\"']|\son[a-z]+=[\"']|[\"']\s*javascript:"
+        r"|<style\b|\shx-on|\shx-vars|[\"']\s*js:|\ssrcdoc=",
         re.IGNORECASE,
     )
     guilty = [

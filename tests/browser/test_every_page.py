@@ -60,6 +60,7 @@ PAGES = (
     "/costs",
     "/budgets",
     "/budgets/new",
+    "/budgets/{budget}",
     "/schedules",
     "/schedules/new",
     "/schedules/new?target=agent:test-flaky&repeat=weekly&weekdays=1",
@@ -85,8 +86,14 @@ PAGES = (
     "/workflow-templates",
     "/workflow-templates/marketing-campaign",
     "/workflow-templates/marketing-campaign/versions/1",
+    "/search",
+    "/search?q=say",
+    "/search?q=nothing+is+called+this",
+    "/settings",
+    "/help",
     "/nowhere",
 )
+SIGNED_OUT = ("/sign-in", "/sign-in?next=/jobs")
 ASKING = {
     "name": "Said <b>twice</b>",
     "steps": [
@@ -105,6 +112,7 @@ ASKING = {
         },
     ],
 }
+BUDGET = {"name": "Of the <b>tests</b>", "scope": "agent", "subject": "test-echo", "unit": "usd", "limit": 5}
 FIRST_VISIT_BYTES, FIRST_VISIT_REQUESTS = 35_000, 6
 LIST_BYTES, REPEAT_BYTES, MOST_NODES = 7_600, 8_200, 1_600
 
@@ -141,6 +149,7 @@ def places(running: Stack) -> dict[str, str]:
         "group": quote(group),
         "bulk": bulk,
         "run": run,
+        "budget": running.call("POST", "/api/v1/budgets", BUDGET)["budget_id"],
         "worker": running.call("GET", "/api/v1/workers")["workers"][0]["worker_id"],
         "schedule": _schedule(running),
         "approval": _question(running),
@@ -197,6 +206,12 @@ def test_a_page_is_accessible_within_the_policy_and_never_too_wide(
     page: Page, said: list[str], places: dict[str, str], path: str
 ) -> None:
     demand_sound(page, said, path.format(**places), missing=path == "/nowhere")
+
+
+@pytest.mark.parametrize("path", SIGNED_OUT)
+def test_a_page_for_strangers_is_as_sound(context: BrowserContext, said: list[str], path: str) -> None:
+    context.clear_cookies()
+    demand_sound(context.new_page(), said, path)
 
 
 def test_axe_looks_under_our_policy_and_in_both_themes(page: Page) -> None:

@@ -130,7 +130,9 @@ def test_updates_pause_their_menu_opens_and_the_palette_comes_by_key(page: Page)
     page.keyboard.press("Control+k")
 
     expect(page.locator("#palette")).to_be_visible()
-    expect(page.locator("#palette [role=option]").first).to_have_attribute("aria-selected", "true")
+    first = page.locator("#palette [role=option]").first
+    expect(first).to_have_attribute("aria-selected", "true")
+    expect(first).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
     page.keyboard.type("work")
     page.keyboard.press("Escape")
     expect(page.locator("#palette")).to_be_hidden()

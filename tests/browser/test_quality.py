@@ -140,12 +140,7 @@ def test_a_gate_is_written_tried_and_kept(page: Page, said: list[str]) -> None:
     assert [line for line in said if "422" not in line] == []
 
 
-def test_keys_lead_to_quality_and_rows_of_gates_are_walked(page: Page) -> None:
-    page.goto("/agents")
-    page.keyboard.press("g")
-    page.keyboard.press("q")
-    page.wait_for_url("**/quality")
-
+def test_rows_of_gates_are_walked_by_keys(page: Page) -> None:
     page.goto("/gates")
     page.keyboard.press("j")
     page.keyboard.press("Enter")

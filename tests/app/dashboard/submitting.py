@@ -50,7 +50,7 @@ class Form:
 def forms(page: str, soup: BeautifulSoup) -> Iterator[Form]:
     """Every button of a page that sends a form."""
     for button in soup.select("button, input[type=submit]"):
-        if button.get("type", "submit") != "submit":
+        if button.get("type", "submit") != "submit" or button.has_attr("disabled"):
             continue
         form = _form_of(soup, button)
         if form is not None and form.get("method") != "dialog":

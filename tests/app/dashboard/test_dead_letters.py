@@ -88,8 +88,11 @@ def test_a_group_is_sent_in_again_together(admin: Visitor) -> None:
 
 def _secretive() -> str:
     """The group of the one dead letter of an agent with a secret."""
-    agent("test-flaky", parameters={"properties": {"failures": {}, "token": {"type": "string", "writeOnly": True}}})
-    return _group(_dead(parameters={"failures": 4, "token": "abracadabra"}))
+    properties = {"failures": {}, "token": {"type": "string", "writeOnly": True}}
+    agent("test-secretive", parameters={"type": "object", "properties": properties})
+    taken = claimed("test-secretive", parameters={"failures": 4, "token": "abracadabra"})
+    lifecycle.fail(taken, PermanentError("no"), Reason.PERMANENT, "Traceback")
+    return _group(str(dead_letters.get(taken.job_id)["dlq_id"]))
 
 
 def test_a_group_of_one_keeps_its_secret(admin: Visitor) -> None:

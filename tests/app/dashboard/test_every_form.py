@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import pytest
@@ -94,7 +94,7 @@ def send(visitor: Visitor, form: Form, fields: Fields) -> TestResponse:
 class Asked(ImmutableMultiDict[str, str]):
     """A form that remembers which of its fields somebody looked for."""
 
-    names: set[str] = set()
+    names: ClassVar[set[str]] = set()
 
     def get(self, key: str, *rest: Any, **more: Any) -> Any:
         self.names.add(key)

@@ -94,7 +94,7 @@ def test_the_figures_lead_to_what_they_count(admin: Visitor) -> None:
     assert words(shown.select_one("#f-waiting")).startswith("Waiting 1 oldest since")
     assert words(shown.select_one("#f-success")) == "Success 75.0 % last 24 h"
     assert [stat["href"] for stat in shown.select("a.stat")] == [
-        "/jobs?state=running", "/jobs?state=waiting", "/approvals", "/dead-letters?window=24h",
+        "/jobs?state=running", "/jobs?state=waiting", "/approvals", "/dead-letters?window=24h&all=1",
         "/costs?days=1&by=agent", "/analytics?window=24h",
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 from xml.etree import ElementTree as Xml
 
 import pytest
@@ -18,8 +18,11 @@ from app.db import Base
 from app.db import db as real
 from app.errors import PermanentError
 from app.jobs.states import Reason
+from app.workflows import runs
+from app.workflows.definition import read
+from app.workflows.runs import RunWish
 from tests.app.dashboard import everything
-from tests.app.dashboard.aside import agent, claimed, db, lifecycle, submitted
+from tests.app.dashboard.aside import agent, claim, claimed, db, lifecycle, submitted
 from tests.app.dashboard.everything import HOSTILE, SECRET, Places, addresses, everywhere
 from tests.app.dashboard.submitting import forms
 from tests.app.dashboard.visiting import Visitor
@@ -93,17 +96,20 @@ def _also_shows(app: Flask, address: str) -> bool:
     return True
 
 
-def _guilty(soup: BeautifulSoup) -> Iterator[Tag]:
+def _guilty(soup: BeautifulSoup) -> list[str]:
     """Elements that could run something, or that somebody's words have made."""
-    for tag in soup.find_all(True):
-        if "xss" in (tag.get("class") or ()) or any(name.startswith(("on", "hx-on")) for name in tag.attrs):
-            yield tag
-        elif tag.name == "script" and not tag.get("src") or "style" in tag.attrs or "srcdoc" in tag.attrs:
-            yield tag
-        elif re.match(
-            r"\s*(javascript|vbscript|data):", str(tag.get("href") or tag.get("action") or ""), re.I
-        ):
-            yield tag
+    return [str(tag)[:200] for tag in soup.find_all(True) if any(_faults(tag))]
+
+
+def _faults(tag: Tag) -> Iterator[bool]:
+    yield "xss" in (tag.get("class") or ())
+    yield any(name.startswith(("on", "hx-on")) for name in tag.attrs)
+    yield bool({"style", "srcdoc"} & set(tag.attrs))
+    yield tag.name == "style" or (tag.name == "script" and not tag.get("src"))
+    yield bool(SCRIPTED.match(str(tag.get("href") or tag.get("action") or tag.get("formaction") or "")))
+
+
+SCRIPTED = re.compile(r"\s*(javascript|vbscript|data):", re.IGNORECASE)
 
 
 class TestWordsOfOthers:
@@ -116,7 +122,7 @@ class TestWordsOfOthers:
             assert answer.status_code in (200, 302, 303, 404, 405, 409), address
             if answer.mimetype == "text/html":
                 soup = BeautifulSoup(answer.text, "html.parser")
-                assert [str(tag)[:200] for tag in _guilty(soup)] == [], address
+                assert _guilty(soup) == [], address
                 seen += "<script class=xss>" in soup.get_text()
         assert seen >= 60  # it is there to be read, on most of them
 
@@ -125,11 +131,11 @@ class TestWordsOfOthers:
             answer = admin.client.get("/ui/look", query_string={"r": address})
             for region in answer.get_json()["regions"]:
                 soup = BeautifulSoup(region["html"], "html.parser")
-                assert [str(tag)[:200] for tag in _guilty(soup)] == [], address
+                assert _guilty(soup) == [], address
 
     def test_a_stranger_with_a_link_sees_text(self, stranger: Visitor, places: Places) -> None:
         page = stranger.get(f"/a/{places['token']}")
-        assert [str(tag)[:200] for tag in _guilty(BeautifulSoup(page.text, "html.parser"))] == []
+        assert _guilty(BeautifulSoup(page.text, "html.parser")) == []
         assert HOSTILE not in page.text
 
     @pytest.mark.parametrize(
@@ -192,7 +198,7 @@ class TestOddNames:
     ) -> None:
         strange = quote(odd, safe="", errors="surrogatepass")
         for name, address in (addresses("GET", places) | addresses("GET", places, fragments=True)).items():
-            keys = QUERIES.get(name.removeprefix("ui_"), ()) + ("after", "before", "tab", "q")
+            keys = (*QUERIES.get(name.removeprefix("ui_"), ()), "after", "before", "tab", "q")
             query = "&".join(f"{key}={strange}" for key in keys)
             answer = admin.get(f"{address.partition('?')[0]}?{query}")
             assert answer.status_code < 500, f"{address} {query[:100]}"
@@ -308,7 +314,9 @@ class TestFigures:
                 drawings += 1
                 for part in Xml.fromstring(text).iter():
                     wrong = [
-                        v for v in part.attrib.values() if re.search(r"\b(nan|none|inf|undefined)\b", v, re.I)
+                        v
+                        for v in part.attrib.values()
+                        if re.search(r"\b(nan|none|inf|undefined)\b", v, re.IGNORECASE)
                     ]
                     assert [value for value in wrong if value != "none"] == [], f"{address}: {text[:300]}"
         assert drawings > 100
@@ -366,8 +374,56 @@ class TestLists:
         polled = [str(each["hx-get"]) for each in page.select("main [hx-get]")]
 
         assert polled
-        wanted = query.split("&")[0].partition("=")[2]
+        wanted = query.partition("&")[0].partition("=")[2]
         assert any(wanted in each.replace("%3A", ":") for each in polled), polled
+
+    @pytest.mark.parametrize(
+        ("path", "query"),
+        [
+            ("/jobs", "q=tag:many"),
+            ("/workflows", "q=Many"),
+            ("/deliveries", "status=pending"),
+            ("/notifications", "unread=on"),
+            ("/dead-letters", "window=30d"),
+            ("/approvals", "kind=agent"),
+        ],
+    )
+    def test_the_next_page_keeps_the_filter(self, admin: Visitor, path: str, query: str) -> None:
+        """Where there is a next page at all: what is filtered by goes along, and something is there."""
+        _many(admin)
+        page = admin.soup(f"{path}?{query}")
+        following = page.select("main a[rel=next]")
+        if path in ("/jobs", "/workflows"):
+            assert following
+        for link in following:
+            kept = parse_qs(urlsplit(str(link["href"])).query)
+            name, _, value = query.partition("=")
+            assert kept.get(name) == [value], link
+            assert admin.get(str(link["href"])).status_code == 200
+
+    @pytest.mark.parametrize("verb", ["cancel", "retry"])
+    def test_an_action_leads_back_to_the_list_as_it_was(self, admin: Visitor, verb: str) -> None:
+        job_id = submitted(tags=("kept",), submitted_by=admin.user_id)
+        if verb == "retry":
+            lifecycle.fail(claim(), PermanentError("no"), Reason.PERMANENT)
+        bulk = {"subject": "jobs", "verb": verb, "id": job_id, "q": "tag:kept", "sure": "on"}
+
+        for answer in (
+            admin.post("/bulk-actions", bulk),
+            admin.post("/jobs/act", {"do": f"{verb}:{job_id}", "q": "tag:kept"}),
+        ):
+            assert answer.status_code == 303
+            assert parse_qs(urlsplit(answer.headers["Location"]).query)["q"] == ["tag:kept"]
+
+
+def _many(admin: Visitor) -> None:
+    """More than a page of jobs and of workflow runs."""
+    for _ in range(52):
+        submitted(tags=("many",), submitted_by=admin.user_id)
+    with real.transaction():
+        for _ in range(52):
+            definition = read({"name": "Many", "steps": [{"step_id": "a", "agent_id": "test-noop"}]})
+            runs.start(RunWish(definition=definition, submitted_by=admin.user_id))
 
 
 def test_every_page_says_what_it_may_do(admin: Visitor, places: Places) -> None:
@@ -382,7 +438,9 @@ def test_every_page_says_what_it_may_do(admin: Visitor, places: Places) -> None:
 class TestSecretsKept:
     """Masks stand where secrets are; what is sent back with a mask in it keeps the secret."""
 
-    def test_a_letter_goes_in_again_with_the_secret_that_nobody_saw(self, admin: Visitor, places: Places) -> None:
+    def test_a_letter_goes_in_again_with_the_secret_that_nobody_saw(
+        self, admin: Visitor, places: Places
+    ) -> None:
         page = admin.soup(f"/dead-letters/review?id={places['dlq_id']}")
         field = page.select_one("textarea[name=parameters]")
         assert field is not None
@@ -392,7 +450,9 @@ class TestSecretsKept:
         answer = admin.post("/dead-letters/resubmit", {"id": places["dlq_id"], "parameters": edited})
 
         assert answer.status_code == 303, answer.text
-        new = db.value("SELECT parameters FROM jobs WHERE job_id = %(id)s::uuid", id=answer.headers["Location"][-36:])
+        new = db.value(
+            "SELECT parameters FROM jobs WHERE job_id = %(id)s::uuid", id=answer.headers["Location"][-36:]
+        )
         assert (new["password"], new["account"]["token"], new["n"]) == (SECRET, SECRET, 7)
 
     def test_a_schedule_that_is_changed_keeps_its_secrets(self, admin: Visitor, places: Places) -> None:
@@ -403,7 +463,10 @@ class TestSecretsKept:
         answer = admin.post(address, form.sent() | {"name": ["another"]})
 
         assert answer.status_code == 303, answer.text
-        row = db.row("SELECT name, parameters FROM schedules WHERE schedule_id = %(id)s::uuid", id=places["schedule_id"])
+        row = db.row(
+            "SELECT name, parameters FROM schedules WHERE schedule_id = %(id)s::uuid",
+            id=places["schedule_id"],
+        )
         assert (row["name"], row["parameters"]["password"]) == ("another", SECRET)
         assert row["parameters"]["account"]["token"] == SECRET
 
