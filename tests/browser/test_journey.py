@@ -98,6 +98,7 @@ def test_ticked_jobs_are_cancelled_together(page: Page, running: Stack) -> None:
 
     page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the jobs").click()
 
     expect(page.get_by_text("3 jobs cancelled.")).to_be_visible()
     assert [running.settled(job_id) for job_id in ids] == ["cancelled"] * 3
