@@ -90,6 +90,11 @@ def storable(text: str) -> str:
     )
 
 
+def literal(text: str) -> str:
+    """`text` as it stands in a pattern of LIKE where it means itself."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 def as_json(value: object) -> psycopg2.extras.Json:
     """A parameter for a jsonb column; None stays SQL NULL only if the caller passes None itself."""
     return psycopg2.extras.Json(value, dumps=dumps)

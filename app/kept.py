@@ -19,9 +19,8 @@ class Kept:
 
     def answer(self, key: Hashable, make: Callable[[], Any], *, fresh: bool = False) -> Any:
         """What is kept under `key`, or what `make` says now; always that if `fresh`, for the next who ask too."""
-        with self._lock:
-            made_at, answer = self._answers.get(key, (float("-inf"), None))
-        if not fresh and time.monotonic() - made_at <= self._seconds:
+        young, answer = self._look(key)
+        if young and not fresh:
             return answer
         answer = make()
         with self._lock:
@@ -32,9 +31,14 @@ class Kept:
 
     def known(self, key: Hashable) -> Any:
         """What is kept under `key` and young enough; None if there is nothing."""
+        young, answer = self._look(key)
+        return answer if young else None
+
+    def _look(self, key: Hashable) -> tuple[bool, Any]:
+        """Whether something young enough is kept under `key`, and what."""
         with self._lock:
             made_at, answer = self._answers.get(key, (float("-inf"), None))
-        return answer if time.monotonic() - made_at <= self._seconds else None
+        return time.monotonic() - made_at <= self._seconds, answer
 
     def forget(self) -> None:
         """Make every answer anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import render_template, request
 
+from app.dashboard import samples
 from app.dashboard.words import PRIORITIES, STATES
 
 # What each state means for whoever waits, in the order of a job's life.
@@ -49,5 +50,6 @@ def page() -> str:
         states={name: (STATES[name], meaning) for name, meaning in MEANINGS.items()},
         priorities=PRIORITIES,
         errors=ERRORS,
+        first_job=samples.first_job(),
         root=request.url_root.rstrip("/"),
     )

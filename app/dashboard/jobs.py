@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts import queries as people
 from app.accounts.permissions import demand, own_only
 from app.agents import registry
-from app.dashboard import actions, job_columns, views
+from app.dashboard import actions, job_columns, samples, views
 from app.dashboard.htmx import STOP, Context, Panel, asked, every
 from app.dashboard.job_filter import Wanted
 from app.dashboard.session import asking, settings
@@ -185,7 +185,7 @@ def _table() -> Context:
         "searched": reach.SEARCHED,
         "after": after or "",
         "matching": _matching(wanted, chosen) if more or after else len(shown),
-        "sample": _sample() if not (shown or wanted.asked.terms or after) else "",
+        "sample": samples.first_job() if not (shown or wanted.asked.terms or after) else "",
         "poll": every(settings().stats_refresh_ms if not _alive(shown) else settings().poll_running_ms),
     }
 
@@ -217,15 +217,6 @@ def _matching(wanted: Wanted, chosen: queries.Filter) -> int:
     key = ("matching", asking().user_id, asking().role, wanted.text())
     count: int = _counts.answer(key, lambda: queries.count(chosen))
     return count
-
-
-def _sample() -> str:
-    """How a first job is sent in, for those who have none."""
-    return (
-        f"curl -X POST {request.url_root}api/v1/jobs \\\n"
-        '  -H "Authorization: Bearer $CALLBOARD_API_KEY" -H "Content-Type: application/json" \\\n'
-        '  -d \'{"agent_id": "analyst", "parameters": {"file": "examples/data/sales.csv"}}\''
-    )
 
 
 def _alive(rows: list[Row]) -> bool:

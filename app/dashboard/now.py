@@ -17,11 +17,11 @@ from app.approvals import queries as approvals
 from app.budgets import ledger
 from app.budgets import queries as budgets
 from app.budgets.amounts import dollars, said
-from app.dashboard import approval_card, forms, now_health
+from app.dashboard import approval_card, forms, now_health, samples
 from app.dashboard.htmx import Context, Panel, asked
 from app.dashboard.job_chart import RANGES, chart
 from app.dashboard.now_figures import calm, mine, overview, pace, pools, shared, workers
-from app.dashboard.session import asking, settings
+from app.dashboard.session import asking
 from app.dashboard.words import Look, money
 from app.db import Row
 from app.jobs import dead_letters, queries, rollups, timeline
@@ -73,7 +73,7 @@ def _first_job(who: Principal) -> dict[str, Any] | None:
     return {
         "may_submit": may(who, "submit_task"),
         "demo": _demo(),
-        "curl": _CURL.format(root=settings().public_url),
+        "curl": samples.first_job(),
     }
 
 
@@ -84,13 +84,6 @@ def _demo() -> dict[str, Any] | None:
             fields = forms.filled_with(agent.schema, agent.example or {})
             return {"agent_id": DEMO, "fields": {forms.PREFIX + name: text for name, text in fields.items()}}
     return None
-
-
-_CURL = """curl -X POST {root}/api/v1/jobs \\
-  -H "Authorization: Bearer $CALLBOARD_API_KEY" \\
-  -H "Content-Type: application/json" \\
-  -d '{{"agent_id": "analyst", "parameters":
-       {{"report_type": "weekly", "file": "examples/data/sales.csv"}}}}'"""
 
 
 # -- what needs you

@@ -25,7 +25,7 @@ WELL = Look("All well", "check", "green")
 def _health() -> Context:
     who, owner = asking(), mine()
     figures = overview(owner)
-    lines = [_aboutworkers(), _about_queues(), _about_budgets()]
+    lines = [_about_workers(), _about_queues(), _about_budgets()]
     lamps = _lamps() if may(who, "view_providers") else []
     alarms = _alerts(who)
     troubles = sum(line["look"].colour != "green" for line in lines) + len(alarms)
@@ -42,7 +42,7 @@ def _health() -> Context:
     }
 
 
-def _aboutworkers() -> Row:
+def _about_workers() -> Row:
     found = workers()
     if not found["total"]:
         return _line("Workers", Look("None is alive", "warn", "red"), "nothing can start", "workers")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from app.db import literal
+
 if TYPE_CHECKING:
     from app.jobs.queries import Filter
 
@@ -73,9 +75,9 @@ def further(chosen: Filter) -> tuple[list[str], dict[str, Any]]:
 def _text(said: _Said, word: str, *, in_errors: bool) -> str:
     if is_whole(word):
         return f"jobs.job_id = {said.place(word)}::uuid"
-    like = said.place(f"%{plain(word)}%")
+    like = said.place(f"%{literal(word)}%")
     places = [f"task_name ILIKE {like}", f"agent_id ILIKE {like}"]
-    places.append(f"job_id::text LIKE {said.place(plain(word.lower()) + '%')}")
+    places.append(f"job_id::text LIKE {said.place(literal(word.lower()) + '%')}")
     if _LISTS_SHOW.fullmatch(word):
         places.append(f"right(job_id::text, 8) = {said.place(word.lower())}")
     if in_errors:
@@ -84,7 +86,7 @@ def _text(said: _Said, word: str, *, in_errors: bool) -> str:
 
 
 def _error(said: _Said, some: tuple[str, ...], *, in_messages: bool) -> str:
-    likes = said.place([f"%{plain(part)}%" for part in some])
+    likes = said.place([f"%{literal(part)}%" for part in some])
     message = f" OR error->>'message' ILIKE ANY({likes})" if in_messages else ""
     return f"error IS NOT NULL AND (error->>'type' ILIKE ANY({likes}){message})"
 
@@ -108,8 +110,3 @@ def is_whole(text: str) -> bool:
 def is_ending(part: str) -> bool:
     """Whether a part of an id is looked for at the end of ids, which no index knows."""
     return len(part) != _WHOLE and not part.startswith(_BEGINNING)
-
-
-def plain(text: str) -> str:
-    """Text as it stands in a pattern for LIKE, where it means itself."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.db import Row, db
+from app.db import Row, db, literal
 from app.errors import NotFound
 from app.jobs import conditions, reach
 from app.jobs.states import Reason
@@ -183,7 +183,7 @@ class Filter:
         values = {
             "owner": self.owner, "agent_id": self.agent_id, "statuses": list(self.statuses), "pool": self.pool,
             "verdict": self.verdict, "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
-            "workflow_id": self.workflow_id, "schedule_id": self.schedule_id, "text": self.text, "like": f"%{_plain(self.text or '')}%", "prefix": f"{_plain(self.text or '')}%",
+            "workflow_id": self.workflow_id, "schedule_id": self.schedule_id, "text": self.text, "like": f"%{literal(self.text or '')}%", "prefix": f"{literal(self.text or '')}%",
         }  # fmt: skip
         if self.since:
             values["least_id"] = reach.least_id(self.since)
@@ -193,10 +193,6 @@ class Filter:
 
 _TEXT = "(task_name ILIKE %(like)s OR agent_id ILIKE %(like)s OR job_id::text LIKE %(prefix)s)"
 _TEXT_OR_ERROR = f"({_TEXT} OR error->>'message' ILIKE %(like)s)"
-
-
-def _plain(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def page(

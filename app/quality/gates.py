@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from app.db import Row, as_json, db
+from app.db import Row, as_json, db, literal
 from app.errors import Invalid, NotFound
 from app.quality.definition import NAME, Gate
 
@@ -178,5 +178,4 @@ def _listed(q: str | None) -> str:
 
 
 def _like(q: str | None) -> str:
-    plain = (q or "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{plain}%"
+    return f"%{literal(q or '')}%"

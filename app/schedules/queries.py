@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.budgets import queries as budgets
-from app.db import Row, db
+from app.db import Row, db, literal
 from app.errors import NotFound
 from app.jobs.states import Priority
 from app.schedules import cron
@@ -58,8 +58,7 @@ class Filter:
 
 
 def _pattern(text: str) -> str:
-    plain = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{plain}%"
+    return f"%{literal(text)}%"
 
 
 def get(schedule_id: str) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from app.db import Row, db
+from app.db import Row, db, literal
 from app.errors import NotFound
 
 STATUSES = ("running", "paused", "completed", "failed", "cancelled")
@@ -169,7 +169,7 @@ def _where(
         )
         if value is not None
     ]
-    plain = (q or "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    plain = literal(q or "")
     values = {
         "owner": owner, "status": chosen, "template": template, "schedule": schedule_id, "since": since,
         "parent": parent, "like": f"%{plain}%", "prefix": f"{plain.lower()}%",

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from app.agents import registry
 from app.agents.versions import difference
-from app.db import Row, as_json, db
+from app.db import Row, as_json, db, literal
 from app.errors import Conflict, Invalid, NotFound
 from app.workflows import check, source
 from app.workflows.definition import Definition, read
@@ -349,5 +349,4 @@ def _listed(q: str | None) -> str:
 
 
 def _like(q: str | None) -> str:
-    plain = (q or "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{plain}%"
+    return f"%{literal(q or '')}%"

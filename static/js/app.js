@@ -134,7 +134,6 @@
     log.toggleAttribute("data-follow", atEnd(log)); jump(log);
   }, true);
   on("click", ".jump", button => toEnd($(".log", button.parentElement)));
-  on("change", "[data-log-least]", select => { select.closest(".card").querySelector(".logbox").dataset.least = select.value; });
 
   // -- copying, and the question before an act (`data-confirm` stands on the button)
   const copy = fetched("more", "copy"), confirm = fetched("more", "confirm");
