@@ -123,6 +123,12 @@ def schemas(agent_id: str, version: str | None) -> tuple[JSON | None, JSON | Non
     return agent.schema, agent.output_schema
 
 
+def parameters(agent_id: str | None, version: str | None, value: Any) -> Any:
+    """Parameters of a job of an agent, masked by the schema that holds for it; as they are where nobody knows one."""
+    schema, _ = schemas(agent_id, version) if agent_id else (None, None)
+    return hidden(schema, value)
+
+
 @lru_cache(maxsize=256)
 def _pinned(agent_id: str, version: str) -> tuple[JSON | None, JSON | None]:
     ours = registry.definition_of(agent_id, version).ours

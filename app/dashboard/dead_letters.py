@@ -309,8 +309,8 @@ def _changes(ids: list[str]) -> dict[str, Any]:
 def _masked(letter: Row) -> Row:
     """The letter with masks in the place of what its agent calls secret."""
     job = queries.some([letter["job_id"]]).get(letter["job_id"], {})
-    schema, _ = secrecy.schemas(letter["agent_id"], job.get("agent_version"))
-    return letter | {"parameters": secrecy.hidden(schema, letter["parameters"])}
+    shown = secrecy.parameters(letter["agent_id"], job.get("agent_version"), letter["parameters"])
+    return letter | {"parameters": shown}
 
 
 def _differing(letter: Row, edited: dict[str, Any]) -> dict[str, Any]:

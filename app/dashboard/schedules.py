@@ -147,8 +147,7 @@ def _status(schedule_id: str) -> Context:
 
 def _without_secrets(row: Row) -> Row:
     """What it gives to its agent, secrets hidden."""
-    schema, _ = secrecy.schemas(row["agent_id"], None) if row["agent_id"] else (None, None)
-    return secrecy.hidden(schema, row["parameters"])  # type: ignore[no-any-return]
+    return secrecy.parameters(row["agent_id"], None, row["parameters"])  # type: ignore[no-any-return]
 
 
 def next_times(row: Row) -> list[datetime]:

@@ -39,8 +39,7 @@ def page(agent_id: str) -> str:
 
 def _without_secrets(row: Row) -> dict[str, Any]:
     """The parameters of a job in which nothing is secret; the other fields begin empty."""
-    schema, _ = secrecy.schemas(row["agent_id"], row["agent_version"])
-    shown = secrecy.hidden(schema, row["parameters"])
+    shown = secrecy.parameters(row["agent_id"], row["agent_version"], row["parameters"])
     return {name: value for name, value in row["parameters"].items() if shown[name] == value}
 
 

@@ -108,8 +108,7 @@ def _parameters(step: JSON) -> JSON | None:
         job = jobs.get(step["job_id"], full=True)
     except NotFound:  # removed by retention
         return None
-    schema, _ = secrecy.schemas(job["agent_id"], job["agent_version"])
-    return secrecy.hidden(schema, job["parameters"])  # type: ignore[no-any-return]
+    return secrecy.parameters(job["agent_id"], job["agent_version"], job["parameters"])  # type: ignore[no-any-return]
 
 
 def _glance(workflow_id: str, step_id: str) -> tuple[str, str]:  # noqa: ARG001 - the panel's address
