@@ -52,7 +52,7 @@ def _know_all_tables() -> None:
     import app.agents.models
     import app.alerts.models
     import app.approvals.models
-    import app.audit
+    import app.audit.models
     import app.budgets.models
     import app.jobs.models
     import app.notify.models

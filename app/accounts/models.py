@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,6 +35,14 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("role IN ('admin','user','viewer')", name="role"),
         CheckConstraint("email = lower(email)", name="email_lower"),
+        CheckConstraint("(oidc_issuer IS NULL) = (oidc_subject IS NULL)", name="oidc_whole"),
+        Index(
+            "uq_users_oidc",
+            "oidc_issuer",
+            "oidc_subject",
+            unique=True,
+            postgresql_where=text("oidc_subject IS NOT NULL"),
+        ),
     )
 
     user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
@@ -47,6 +56,13 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
     last_login_at: Mapped[datetime | None] = mapped_column(When)
+    # Wrong passwords in a row since `failed_since`; too many of them within a minute lock the account for a while.
+    failed_count: Mapped[int] = mapped_column(server_default="0")
+    failed_since: Mapped[datetime | None] = mapped_column(When)
+    locked_until: Mapped[datetime | None] = mapped_column(When)
+    # Who they are at the identity provider they sign in with; NULL: nobody there.
+    oidc_issuer: Mapped[str | None] = mapped_column(Text)
+    oidc_subject: Mapped[str | None] = mapped_column(Text)
 
 
 class ApiKey(Base):
@@ -90,6 +106,63 @@ class RefreshToken(Base):
     expires_at: Mapped[datetime] = mapped_column(When)
     used_at: Mapped[datetime | None] = mapped_column(When)
     revoked_at: Mapped[datetime | None] = mapped_column(When)
+
+
+class Login(Base):
+    """One time somebody signed in: a browser's session, or the family of refresh tokens of the same id."""
+
+    __tablename__ = "logins"
+    __table_args__ = (
+        CheckConstraint("kind IN ('browser','token')", name="kind"),
+        CheckConstraint("method IN ('password','oidc','link')", name="method"),
+        Index("ix_logins_user", "user_id", "created_at"),
+        Index("ix_logins_expires", "expires_at"),
+    )
+
+    login_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("users.user_id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(Text)
+    method: Mapped[str] = mapped_column(Text, server_default="password")
+    ip: Mapped[str | None] = mapped_column(Text)
+    user_agent: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(When, server_default=func.now())  # to some minutes
+    expires_at: Mapped[datetime] = mapped_column(When)
+    ended_at: Mapped[datetime | None] = mapped_column(When)  # signed out, by whomever
+
+
+class AccountLink(Base):
+    """A link sent to somebody by which they choose a password: `reset` of a lost one, or `invite` of a new person."""
+
+    __tablename__ = "account_links"
+    __table_args__ = (
+        CheckConstraint("octet_length(token_sha256) = 32", name="hash_length"),
+        CheckConstraint("purpose IN ('reset','invite')", name="purpose"),
+        Index("ix_account_links_user", "user_id", "created_at"),
+        Index("ix_account_links_expires", "expires_at"),
+    )
+
+    token_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("users.user_id", ondelete="CASCADE"))
+    purpose: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[str] = mapped_column(Text, server_default="")  # '' = they asked for it themselves
+    created_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(When)
+    used_at: Mapped[datetime | None] = mapped_column(When)
+
+
+class SecretKeyAge(Base):
+    """Since when a key of the environment is in use; of the key itself only a fingerprint is kept."""
+
+    __tablename__ = "secret_keys"
+    __table_args__ = (CheckConstraint("kind IN ('signing','tokens','encryption')", name="kind"),)
+
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Text, primary_key=True)
+    # Something known, encrypted by it: whoever cannot read it has another key. NULL for keys that only sign.
+    canary: Mapped[str | None] = mapped_column(Text)
+    first_seen_at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    retired_at: Mapped[datetime | None] = mapped_column(When)
 
 
 class SavedView(Base):

@@ -53,6 +53,7 @@ class Job(Base):
     notify: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     submitted_by: Mapped[str] = mapped_column(Text)
     correlation_id: Mapped[str | None] = mapped_column(Text)
+    traceparent: Mapped[str | None] = mapped_column(Text)  # W3C: the span in which it was submitted
     retry_of_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     replay_of_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     pinned: Mapped[bool] = mapped_column(
