@@ -7,16 +7,20 @@ from typing import Any
 from flask import current_app, url_for
 
 from app.accounts.permissions import demand, may
-from app.agents import secrecy
 from app.dashboard import actions
 from app.dashboard.htmx import STOP, every, once
 from app.dashboard.session import asking
 from app.db import Row
+from app.jobs import document as job_document
 from app.jobs.document import document, etag, etag_at_rest, poll_hint, turns
-from app.jobs.states import Status
+from app.jobs.states import WAITING, Status
 from app.polling.hints import Pace
 
-OTHERS_SECONDS = 30
+OTHERS_SECONDS = 60
+"""What others do beside a job is looked at anew so often."""
+PLACE_SECONDS = 20
+"""What a waiting job waits for, more often; whatever happens to the job itself is seen at the next poll."""
+MOVING = (*WAITING, Status.AWAITING_INPUT)
 SLOW_MS = 5000
 """Between two looks at what changes with the end of an attempt only."""
 
@@ -54,18 +58,14 @@ def pace() -> Pace:
 
 
 def shown(row: Row) -> Row:
-    """The status document as whoever asks may see it; secrets among parameters and result are masked."""
+    """The status document as whoever asks may see it."""
     key = ("shown", row["job_id"], "parameters" in row)
-    return once(key, lambda: without_secrets(document(row, asking(), pace())))
+    return once(key, lambda: document(row, asking(), pace()))
 
 
 def without_secrets(told: Row) -> Row:
-    """A row or document with masks in the place of what the agent's schemas call secret."""
-    parameters, result = secrecy.schemas(told["agent_id"], told["agent_version"])
-    hidden = {"parameters": parameters, "result": result}
-    return told | {
-        name: secrecy.hidden(schema, told[name]) for name, schema in hidden.items() if told.get(name)
-    }
+    """A whole row with masks in the place of what the agent's schemas call secret."""
+    return told | job_document.without_secrets(told)
 
 
 def soon(row: Row) -> str:
@@ -99,12 +99,13 @@ def _tag(row: Row) -> str:
 
 
 def glance_around(job_id: str) -> tuple[str, str]:
-    """The same for a panel that shows what others do too: drawn anew with the job's row, and every half minute."""
+    """The same for a panel that shows what others do too: drawn anew with the job's row, and every so often."""
     row = actions.glimpsed(job_id)
     demand(asking(), "view_task", row["submitted_by"])
     if row["finished_at"] is not None:
         return "", ""
-    return etag(row, asking(), f".{turns(row['job_id'], OTHERS_SECONDS)}"), slowly(row)
+    every_so = PLACE_SECONDS if row["status"] in MOVING else OTHERS_SECONDS
+    return etag_at_rest(row, asking(), f".{turns(row['job_id'], every_so)}"), slowly(row)
 
 
 def part(job_id: str, tab: str, **query: Any) -> str:

@@ -28,6 +28,9 @@ def _health() -> Context:
     lines = [_about_workers(), _about_queues(), _about_budgets()]
     lamps = _lamps() if may(who, "view_providers") else []
     alarms = _alerts(who)
+    if may(who, "view_alerts"):
+        told = f"{alerts.active()} to take care of" if alarms else "none is active"
+        lines.append(_line("Alerts", Look("Watched", "check", "green"), told, "alerts"))
     troubles = sum(line["look"].colour != "green" for line in lines) + len(alarms)
     troubles += sum(lamp["lamp"].colour == "red" for lamp in lamps)
     return {

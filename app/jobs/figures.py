@@ -12,8 +12,10 @@ from app.jobs import rollups
 from app.jobs.rollups import Window
 from app.kept import Kept
 
-MOST_JOBS = 100_000
+MOST_JOBS = 50_000
 """Figures are of the newest so many jobs that ended in the time."""
+MOST_JUDGED = 5_000
+"""Scores are of the newest so many of each verdict."""
 MOST_AGENTS = 50
 MOST_PEAKS = 3
 KEPT_SECONDS = 10.0
@@ -80,11 +82,15 @@ def _with_quality_and_cost(agents: list[Row], since: datetime, owner: str | None
     scores = {
         row["agent_id"]: row["score"]
         for row in db.rows(
-            """SELECT agent_id, avg(quality_score) AS score FROM jobs
-               WHERE verdict IS NOT NULL AND finished_at >= %(since)s
-                 AND (%(owner)s::text IS NULL OR submitted_by = %(owner)s) GROUP BY 1""",
+            """SELECT agent_id, avg(quality_score) AS score
+               FROM unnest(ARRAY['passed', 'needs_review', 'rejected']) AS v(word) CROSS JOIN LATERAL (
+                   SELECT agent_id, quality_score FROM jobs WHERE verdict = v.word AND finished_at >= %(since)s
+                     AND (%(owner)s::text IS NULL OR submitted_by = %(owner)s)
+                   ORDER BY job_id DESC LIMIT %(most)s) AS judged
+               GROUP BY 1""",
             since=since,
             owner=owner,
+            most=MOST_JUDGED,
         )
     }
     used = {row["key"]: row for row in ledger.report("agent", since, clock.now(), owner=owner)}

@@ -33,7 +33,7 @@ TIMES = {
     "recovery_seconds_most": 1e7,
     "seconds": MOST_SECONDS,
 }
-MOST_AT_ONCE = MOST_POLLS_A_MINUTE * 60
+MOST_AT_ONCE = MOST_POLLS_A_MINUTE * 10
 SLACK = 1.001
 """Sums of rounded numbers are a little off."""
 

@@ -107,3 +107,10 @@ def test_the_schedules_benchmark_sees_each_of_them(tmp_path: Path) -> None:
     for late in (moment["submitted_ms"], moment["visible_ms"]):
         assert late["n"] == 40
         assert 0 < late["p50"] <= late["p95"] <= late["max"] < 5000
+
+
+def test_the_paint_benchmark_sees_every_page() -> None:
+    found = run("tests.bench.paint", "--visits", "1")
+
+    assert set(found["ms"]) >= {"/", "/jobs", "/jobs/{job}"}
+    assert all(0 < each["best"] <= each["median"] <= each["worst"] for each in found["ms"].values())

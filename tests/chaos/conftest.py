@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -111,6 +112,18 @@ def _figures(name: str, storm: Storm) -> str:
         f"{name:62} {seconds:6.1f} s {jobs:6} jobs, {storm.load.deepest} in flight, {fleet.restarts} restarts, "
         f"attempts {fleet.outcomes()}, deadlocks {deadlocks}, broken invariants {lost}"
     )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several (-n 2) hands its figures to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["chaos"] = FIGURES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what such a process hands over; one that died has nothing."""
+    FIGURES.extend(getattr(node, "workeroutput", {}).get("chaos", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

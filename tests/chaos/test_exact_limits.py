@@ -40,7 +40,7 @@ def test_eight_processes_never_run_a_fourth_and_never_start_too_many_a_second(fl
         acting.agent("twenty", rate_limit=f"{PER_SECOND}/second")
     fleet.scheduler()
     worker = fleet.worker(processes=PROCESSES, threads=4)
-    fleet.until(lambda: fleet.value("SELECT count(*) FROM workers") == PROCESSES, 60)
+    fleet.until(lambda: fleet.value("SELECT count(*) FROM workers") == PROCESSES, 120)
 
     submit(_wishes("three", CROWD, seconds=0.05) + _wishes("twenty", BURST_JOBS))
     fleet.until(lambda: fleet.unfinished() == 0, 45)
