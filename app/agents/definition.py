@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from app.agents import front_matter
 from app.agents.front_matter import Complaint, Unreadable
 from app.errors import Invalid
-from app.schemas import demand_whole
+from app.schemas import demand_linear, demand_whole
 
 AGENT_ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 EFFECT = re.compile(r"^(?=.{1,50}$)[a-z0-9]+([-_][a-z0-9]+)*$")
@@ -171,6 +171,7 @@ class Ours(BaseModel):
             except SchemaError as wrong:
                 raise ValueError(f"not a JSON Schema: {wrong.message}") from wrong
             demand_whole(schema)
+            demand_linear(schema)  # what users send is matched by it, in the process that answers everybody
         return schema
 
     @field_validator("rate_limit")

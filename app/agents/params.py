@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
 from referencing.exceptions import Unresolvable
 
 from app import schemas
+from app.agents import secrecy
+from app.db import dumps
 from app.errors import InvalidParameters
+from app.secrets import sealing
 
 DEEPEST = 32
 MOST_COMPLAINTS = 20
 
 
-def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Answer `parameters` with the schema's defaults; InvalidParameters names each field that does not fit."""
+def check(schema: dict[str, Any], parameters: dict[str, Any], secret: Collection[str] = ()) -> dict[str, Any]:
+    """Answer `parameters` with the schema's defaults; InvalidParameters names each field that does not fit.
+
+    What the schema marks as secret, and what stands at the pointers `secret`, is not quoted.
+    """
     _demand_storable(parameters)
     filled = copy.deepcopy(parameters)
     _fill(schema, filled)
@@ -27,7 +34,8 @@ def check(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
         said = "the agent's own schema cannot be used: one of its references leads nowhere"
         raise InvalidParameters(said, [("/parameters", said)]) from broken
     if wrong:
-        fields = [_complaint(error) for error in wrong[:MOST_COMPLAINTS]]
+        hidden = {*secret, *secrecy.places(schema, filled)}
+        fields = [_complaint(error, hidden) for error in wrong[:MOST_COMPLAINTS]]
         raise InvalidParameters(
             f"parameters{fields[0][0].removeprefix('/parameters')}: {fields[0][1]}", fields
         )
@@ -49,7 +57,8 @@ def _fill(schema: dict[str, Any], value: dict[str, Any]) -> None:
             _fill(rule, value[name])
 
 
-def _complaint(error: ValidationError) -> tuple[str, str]:
+def _complaint(error: ValidationError, secret: Collection[str]) -> tuple[str, str]:
+    """Where something does not fit, and why; the reason never has in it what the schema calls secret."""
     path = "/parameters" + "".join(f"/{part}" for part in error.absolute_path)
     rule: Any = error.schema
     given: Any = error.instance
@@ -59,7 +68,15 @@ def _complaint(error: ValidationError) -> tuple[str, str]:
     if error.validator == "additionalProperties":
         known = sorted(rule.get("properties", {}))
         return path, f"{error.message}; known: {', '.join(known)}"
+    if _shows(error, secret):
+        return path, f"does not fit {error.validator}: {dumps(error.validator_value)}"[:300]
     return path, error.message[:300]
+
+
+def _shows(error: ValidationError, secret: Collection[str]) -> bool:
+    """Whether what a complaint would quote is a secret, is in one, or has one in it."""
+    at = "".join(f"/{sealing.escaped(part)}" for part in error.absolute_path)
+    return any(f"{at}/".startswith(f"{each}/") or f"{each}/".startswith(f"{at}/") for each in secret)
 
 
 def _demand_storable(value: Any, depth: int = 0, path: str = "/parameters") -> None:
@@ -90,3 +107,6 @@ def _demand_text(text: str, path: str) -> None:
         text.encode()
     except UnicodeEncodeError as wrong:
         raise InvalidParameters("text is not valid Unicode", [(path, "contains a lone surrogate")]) from wrong
+    if sealing.PREFIX in text:
+        said = f"may not contain {sealing.PREFIX!r}, which marks what Callboard has sealed"
+        raise InvalidParameters(f"text {said}", [(path, said)])

@@ -1,13 +1,17 @@
-"""Which values of a job are secret: what its agent's schema marks so is never shown, only that it is there."""
+"""Which values of a job are secret: what its agent's schema marks so is never shown, only that it is there.
+
+How they are kept in the database is in app/secrets/sealing.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
 from app.agents import registry
 from app.errors import Invalid, NotFound
+from app.secrets import sealing
 
 MASK = "••••"
 DEEPEST = 24
@@ -16,12 +20,52 @@ JSON = dict[str, Any]
 
 
 def hidden(schema: JSON | None, value: Any) -> Any:
-    """`value` with a mask in the place of everything that `schema` marks as secret.
+    """`value` with a mask in the place of everything that `schema` marks as secret, and of everything sealed.
 
     The marks are `writeOnly: true`, `format: password` and `x-secret: true`, on the value itself or on what it is in;
     references within the schema and its allOf, anyOf and oneOf are followed.
     """
-    return _hidden(schema, [schema], value, 0) if schema else value
+    where = {*places(schema, value), *sealing.places(value)}
+    return masked(value, where)
+
+
+def places(schema: JSON | None, value: Any) -> Iterator[str]:
+    """The JSON pointers of everything in `value` that `schema` marks as secret; null is nobody's secret."""
+    if schema:
+        yield from _marked(schema, [schema], value, "", 0)
+
+
+def masked(value: Any, where: Collection[str]) -> Any:
+    """`value` with masks at some JSON pointers."""
+    return _masked(value, where, "") if where else value
+
+
+def texts_at(value: Any, where: Collection[str]) -> Iterator[str]:
+    """The texts that stand at some JSON pointers, or somewhere inside of what stands there."""
+    for pointer, inner in _leaves(value, ""):
+        if isinstance(inner, str) and any(pointer == at or pointer.startswith(f"{at}/") for at in where):
+            yield inner
+
+
+def _leaves(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{pointer}/{sealing.escaped(name)}")
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _leaves(inner, f"{pointer}/{at}")
+    else:
+        yield pointer, value
+
+
+def _masked(value: Any, where: Collection[str], pointer: str) -> Any:
+    if pointer in where:
+        return MASK
+    if isinstance(value, dict):
+        return {k: _masked(v, where, f"{pointer}/{sealing.escaped(k)}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(v, where, f"{pointer}/{n}") for n, v in enumerate(value)]
+    return value
 
 
 def restored(value: Any, before: Any) -> Any:
@@ -48,23 +92,19 @@ def names(schema: JSON | None) -> set[str]:
     return {name for name, rule in properties.items() if _is_marked(list(_rules(schema, rule, 0)))}
 
 
-def _hidden(root: Any, rules: list[Any], value: Any, depth: int) -> Any:
+def _marked(root: Any, rules: list[Any], value: Any, pointer: str, depth: int) -> Iterator[str]:
     known = [each for rule in rules for each in _rules(root, rule, 0)]
     if value is None or not known or depth > DEEPEST:
-        return value
+        return
     if _is_marked(known):
-        return MASK
-    if isinstance(value, dict):
-        return {
-            name: _hidden(root, [_property(rule, name) for rule in known], inner, depth + 1)
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            _hidden(root, [_item(rule, at) for rule in known], inner, depth + 1)
-            for at, inner in enumerate(value)
-        ]
-    return value
+        yield pointer
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            below = [_property(rule, name) for rule in known]
+            yield from _marked(root, below, inner, f"{pointer}/{sealing.escaped(name)}", depth + 1)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _marked(root, [_item(rule, at) for rule in known], inner, f"{pointer}/{at}", depth + 1)
 
 
 def _is_marked(rules: list[JSON]) -> bool:
@@ -127,6 +167,18 @@ def parameters(agent_id: str | None, version: str | None, value: Any) -> Any:
     """Parameters of a job of an agent, masked by the schema that holds for it; as they are where nobody knows one."""
     schema, _ = schemas(agent_id, version) if agent_id else (None, None)
     return hidden(schema, value)
+
+
+def of_result(agent_id: str, version: str | None, value: Any) -> Any:
+    """A result of a job of an agent, masked as `parameters` are."""
+    return hidden(schemas(agent_id, version)[1], value)
+
+
+def demand_known(value: Any, pointer: str = "/parameters") -> None:
+    """Refuse a mask that hides nothing known: Invalid, with the way out."""
+    if is_masked(value):
+        why = f"{MASK} hides a secret that is not known here; type it anew"
+        raise Invalid(f"A secret is missing: {why}.", [(pointer, why)])
 
 
 @lru_cache(maxsize=256)

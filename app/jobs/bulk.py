@@ -17,12 +17,14 @@ from app import audit
 from app.accounts import permissions
 from app.accounts import queries as accounts
 from app.accounts.permissions import Access, Principal
+from app.agents import registry, secrecy
 from app.db import Row, as_json, db, storable
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.jobs import bulk_do
 from app.jobs.bulk_choice import MOST, VERBS, Choice
 from app.jobs.lifecycle import new_id
 from app.jobs.states import PRIORITIES
+from app.secrets import sealing
 
 KEPT_REFUSALS = 20
 COLUMNS = """bulk_id::text, subject, verb, options, chosen - 'ids' AS chosen, words, status, requested_by, correlation_id,
@@ -146,7 +148,9 @@ def create(
         id=bulk_id,
         subject=choice.subject,
         verb=choice.verb,
-        options=as_json({name: value for name, value in wish.options.items() if value not in (None, {})}),
+        options=as_json(
+            _sealed(bulk_id, {name: value for name, value in wish.options.items() if value not in (None, {})})
+        ),
         chosen=as_json(choice.as_json() | {"own": own}),
         words=storable(wish.words[:1000]),
         by=who.user_id,
@@ -156,6 +160,14 @@ def create(
     row = get(bulk_id)
     _note("created", row, who.user_id)
     return row
+
+
+def _sealed(bulk_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options as they are written down: what any agent calls secret is sealed, because letters of any may be meant."""
+    names = {name for agent in registry.all_agents() for name in secrecy.names(agent.schema)}
+    where = [f"/override_parameters/{sealing.escaped(name)}" for name in names]
+    sealed: dict[str, Any] = sealing.seal(options, where, bulk_do.owner_of(bulk_id), "/options")
+    return sealed
 
 
 def just_asked(wish: Wish, who: Principal, *, within_seconds: float = 2.0) -> Row | None:
@@ -337,6 +349,7 @@ def shown(row: Row) -> Row:
     stopping = not is_over and row["abort_requested_at"] is not None
     hidden = ("chosen", "cursor", "seen_at", "named", "correlation_id")
     return {name: value for name, value in row.items() if name not in hidden} | {
+        "options": secrecy.hidden(None, row["options"]),
         "left": left,
         "state": "stopping" if stopping else row["status"],
         "percent": 100 if row["status"] == "completed" else 100 * handled // max(1, row["matched"]),

@@ -18,6 +18,7 @@ from app.jobs import intake, lifecycle
 from app.jobs.bulk_choice import VERBS
 from app.jobs.states import Priority
 from app.observe import logs
+from app.secrets import sealing
 
 log = logs.get("bulk")
 
@@ -95,12 +96,18 @@ def retry(task: Task, ids: list[str]) -> Outcome:
     return outcome
 
 
+def owner_of(bulk_id: str) -> str:
+    """To whom the sealed values among the options of a bulk action belong (app/secrets/sealing.py)."""
+    return f"bulk_actions/{bulk_id}"
+
+
 def resubmit(task: Task, ids: list[str]) -> Outcome:
     """Send dead letters in again, each as a new job of its submitter."""
     outcome, options = Outcome(), task.row["options"]
 
     def again(dlq_id: str) -> str:
-        how = {name: options.get(name) for name in ("priority", "override_parameters")}
+        opened = sealing.opened(options, owner_of(task.row["bulk_id"]), "/options")
+        how = {name: opened.get(name) for name in ("priority", "override_parameters")}
         return str(intake.resubmit(dlq_id, by=task.who.user_id, **how)["new_job_id"])
 
     _note(task, "dead_letter.resubmitted", _each(ids, again, outcome))

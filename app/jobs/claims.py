@@ -37,8 +37,13 @@ class Claim:
     submitted_by: str
     submitted_at: datetime
     correlation_id: str | None
+    """What it and everything it calls are found by."""
     task_name: str | None
     last_seq: int
+    traceparent: str | None = None
+    """The span in which it was submitted."""
+    waited_seconds: float = 0.0
+    """From when it was due."""
     schedule_id: str | None = None
     workflow_id: str | None = None
     step_id: str | None = None
@@ -64,7 +69,8 @@ def claim_next(
     rows = db.rows(
         """SELECT job_id::text, fence, lease_id::text, worker_id, agent_id, agent_version, pool, parameters, options, retry_count,
                   max_retries, lost_count, priority_rank, checkpoint, submitted_by, submitted_at, correlation_id,
-                  task_name, last_seq, schedule_id::text, workflow_id::text, step_id, budgeted,
+                  task_name, last_seq, traceparent,
+                  greatest(0, extract(epoch FROM clock_timestamp() - run_at))::float AS waited_seconds, schedule_id::text, workflow_id::text, step_id, budgeted,
                   workflow_id IS NOT NULL OR notify IS NOT NULL AS awaited
            FROM jobs_claim(%(worker)s, %(pools)s, %(limit)s, %(lease)s * interval '1 s')""",
         worker=worker_id,

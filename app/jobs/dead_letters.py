@@ -139,6 +139,12 @@ def retry_limit(job_id: str) -> int | None:
     return limit
 
 
+def correlation_of(job_id: str) -> str | None:
+    """What the failed job was found by; None when its row is gone."""
+    found: str | None = db.value("SELECT correlation_id FROM jobs WHERE job_id = %(job)s", job=job_id)
+    return found
+
+
 def groups(
     window: timedelta | None = None,
     *,

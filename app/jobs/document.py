@@ -7,10 +7,11 @@ from typing import Any
 
 from app import clock
 from app.accounts.permissions import Principal, may, may_answer
-from app.agents import registry
+from app.agents import registry, secrecy
 from app.db import Row
 from app.jobs import queries, stats, timeline
 from app.jobs.states import FINAL, WAITING, Priority, Status
+from app.observe import correlation
 from app.polling import hints
 
 MOVES_SECONDS = 10
@@ -91,6 +92,7 @@ def _facts(row: Row) -> Row:
         "step_id": row["step_id"],
         "schedule_id": row["schedule_id"],
         "correlation_id": row["correlation_id"],
+        "trace_id": correlation.trace_id(row["traceparent"]),
         "log_cursor": row["last_seq"],
         "version": row["version"],
         "timestamp": clock.now(),
@@ -136,11 +138,22 @@ def _watchdog(row: Row, who: Principal) -> Row | None:
 
 
 def _content(row: Row) -> Row:
-    return {
+    shown = {
         name: row[name]
         for name in ("parameters", "result", "stack_trace", "options", "notify", "headline")
         if name in row
     }
+    return shown | without_secrets(row)
+
+
+def without_secrets(row: Row) -> Row:
+    """Parameters and result of a job, as far as `row` has them, with masks in the place of what is secret."""
+    if "parameters" not in row and "result" not in row:
+        return {}
+    schemas = zip(
+        ("parameters", "result"), secrecy.schemas(row["agent_id"], row["agent_version"]), strict=True
+    )
+    return {name: secrecy.hidden(schema, row[name]) for name, schema in schemas if name in row}
 
 
 def poll_hint(row: Row, pace: hints.Pace) -> Row:

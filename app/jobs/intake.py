@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app import clock
-from app.agents import params, registry
+from app.agents import params, registry, secrecy
 from app.agents.definition import BrokenDefinition
 from app.agents.registry import AgentRecord
 from app.budgets.amounts import exact, said
@@ -18,6 +18,7 @@ from app.jobs import dead_letters, lifecycle, queries
 from app.jobs.lifecycle import Order
 from app.jobs.states import FINAL, PRIORITIES, Priority, Reason, Status
 from app.quality import gates
+from app.secrets import sealing
 
 LONGEST_TIMEOUT = 86_400
 BY_STAGES = "pipeline"
@@ -42,6 +43,8 @@ class Wish:
     retry_strategy: str | None = None
     notify: dict[str, Any] | None = None
     correlation_id: str | None = None
+    traceparent: str | None = None
+    """The span the job belongs to; None: the one at work."""
     retry_of_job_id: str | None = None
     replay_of_job_id: str | None = None
     schedule_id: str | None = None
@@ -55,6 +58,8 @@ class Wish:
     """The name of the quality gate for this job; False: none, whatever its agent has; None: as its agent has it."""
     may_replace_gate: bool = False
     """Whoever asks may put another gate in the place of the agent's own."""
+    secret: frozenset[str] = frozenset()
+    """JSON pointers of what is secret in the parameters besides what the agent's schema marks."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -66,6 +71,7 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
     agent = registry.demand(wish.agent_id)
     schema = registry.definition_of(agent.agent_id, pin).ours.parameters if pin else agent.schema
     _check_options(wish)
+    parameters = params.check(schema, wish.parameters, wish.secret)
     given = {
         "timeout": wish.timeout,
         "retry_strategy": wish.retry_strategy,
@@ -78,7 +84,8 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
         pinned=pin is not None,
         pool=agent.pool,
         gated=agent.gated,
-        parameters=params.check(schema, wish.parameters),
+        parameters=parameters,
+        secret=wish.secret | frozenset(secrecy.places(schema, parameters)),
         submitted_by=wish.submitted_by,
         priority=Priority.named(wish.priority),
         run_at=wish.run_at,
@@ -88,6 +95,7 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
         options=wish.options | {k: v for k, v in given.items() if v is not None},
         notify=wish.notify,
         correlation_id=wish.correlation_id,
+        traceparent=wish.traceparent,
         retry_of_job_id=wish.retry_of_job_id,
         replay_of_job_id=wish.replay_of_job_id,
         schedule_id=wish.schedule_id,
@@ -194,7 +202,7 @@ def resume(
         raise Conflict("only a job that was stopped by its budget is resumed", allowed=["retry"])
     before, more = allowance(old), {"usd": raise_usd, "tokens": raise_tokens, "minutes": raise_minutes}
     wish = replace(
-        _like(old, by, None, old["parameters"]),
+        _like(old, by, None, _given(old, None)),
         budget=_raised(before, {unit: amount for unit, amount in more.items() if amount}),
         may_exceed_budget=may_exceed_budget,
     )
@@ -235,17 +243,29 @@ def again(
     old = queries.get(job_id, full=True)
     if old["status"] not in FINAL:
         raise Conflict(f"the job is {old['status']}; only finished jobs are run again", allowed=["cancel"])
-    wish = _like(old, by, priority, old["parameters"] if parameters is None else parameters)
+    wish = _like(old, by, priority, _given(old, parameters))
     new = lifecycle.submit(_going_on(old, order(_within_budget(wish, may_exceed_budget))))
     if old["status"] == Status.FAILED:
         dead_letters.settle_by_job(job_id, new_job_id=new["job_id"], by=by)
     return new
 
 
+def _given(old: Row, parameters: dict[str, Any] | None) -> dict[str, Any]:
+    """The parameters of a new job that is like an old one, opened; a mask in them means what was there before."""
+    before = sealing.opened(old["parameters"], lifecycle.owner_of(old["job_id"]), "/parameters")
+    if parameters is None:
+        return dict(before)
+    sealed = secrecy.restored(parameters, old["parameters"])
+    given = sealing.opened(sealed, lifecycle.owner_of(old["job_id"]), "/parameters")
+    if not secrecy.is_masked(before):
+        secrecy.demand_known(given)
+    return dict(given)
+
+
 def _going_on(old: Row, wanted: Order) -> Order:
     """The same, from where a failed job stopped if it went by stages and is to do the same (CONT-12)."""
     by_stages = registry.demand(wanted.agent_id).runner == BY_STAGES
-    if old["status"] != Status.FAILED or not by_stages or wanted.parameters != old["parameters"]:
+    if old["status"] != Status.FAILED or not by_stages or wanted.parameters != _given(old, None):
         return wanted
     return replace(wanted, checkpoint=queries.checkpoint(old["job_id"]))
 
@@ -267,7 +287,7 @@ def replay(
     if old["status"] not in FINAL:
         raise Conflict(f"the job is {old['status']}; only finished jobs are replayed", allowed=["cancel"])
     wish = replace(
-        _like(old, by, None, old["parameters"] if parameters is None else parameters),
+        _like(old, by, None, _given(old, parameters)),
         retry_of_job_id=None,
         replay_of_job_id=old["job_id"],
         notify=None,
@@ -307,6 +327,7 @@ def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], *
         run_at=other.get("run_at"),
         # Whoever asked to hear of the first one wants to hear of this one; nobody else's wishes are taken over.
         notify=old.get("notify") if by == old["submitted_by"] else None,
+        correlation_id=old.get("correlation_id"),
         retry_of_job_id=old["job_id"],
         options=options,
     )
@@ -328,6 +349,7 @@ def resubmit(
     """
     letter = dead_letters.get(dlq_id)
     letter["max_retries"] = dead_letters.retry_limit(letter["job_id"])
+    letter["correlation_id"] = dead_letters.correlation_of(letter["job_id"])
     agent = registry.demand(letter["agent_id"])
     changes = dict(override_parameters or {})
     own = agent.schema.get("properties", {})
@@ -337,7 +359,9 @@ def resubmit(
     other = {"timeout": options["timeout"]} if "timeout" in options else {}
     if "retry_after" in options:
         other["run_at"] = clock.now() + _pause(options["retry_after"])
-    wish = _like(letter, letter["submitted_by"], priority, letter["parameters"] | changes, **other)
+    wish = _like(
+        letter, letter["submitted_by"], priority, _given(letter, letter["parameters"] | changes), **other
+    )
     new = lifecycle.submit(_going_on(letter | {"status": Status.FAILED}, order(wish)))
     marked = dead_letters.mark_resubmitted(letter["dlq_id"], new_job_id=new["job_id"], by=by, force=force)
     return {"new_job_id": new["job_id"], "status": new["status"], "resubmitted_at": marked["resubmitted_at"]}

@@ -19,12 +19,15 @@ from typing import Any
 
 import uuid_utils.compat
 
+from app.audit import origin
 from app.db import Row, as_json, db, dumps, storable
 from app.errors import Conflict, JobError, LostLease, NotFound, Stalled
 from app.jobs import dispatch
 from app.jobs.claims import Claim
 from app.jobs.dead_letters import fingerprint
 from app.jobs.states import Priority, Reason, Status
+from app.observe import correlation
+from app.secrets import sealing
 
 LONGEST_HEADLINE = 2_000
 
@@ -48,6 +51,9 @@ class Order:
     options: dict[str, Any] = field(default_factory=dict)
     notify: dict[str, Any] | None = None
     correlation_id: str | None = None
+    """None: that of whoever submits it."""
+    traceparent: str | None = None
+    """The span it belongs to; None: the one at work."""
     retry_of_job_id: str | None = None
     replay_of_job_id: str | None = None
     pinned: bool = False
@@ -57,11 +63,18 @@ class Order:
     step_id: str | None = None
     checkpoint: dict[str, Any] | None = None
     """Where an earlier job got to; the new one goes on from there."""
+    secret: frozenset[str] = frozenset()
+    """JSON pointers of what is sealed in the parameters before they are written."""
 
 
 def new_id() -> str:
     """A fresh id: UUIDv7, so that ids sort by time and indexes grow at one end."""
     return str(uuid_utils.compat.uuid7())
+
+
+def owner_of(job_id: str) -> str:
+    """To whom the sealed values of a job belong (app/secrets/sealing.py), also in its dead letter."""
+    return f"jobs/{job_id}"
 
 
 # -- coming in
@@ -78,8 +91,14 @@ def submit(order: Order) -> Row:
 def submit_many(orders: list[Order]) -> list[Row]:
     """Accept several jobs by one statement, all or none; rows come back in the given order."""
     ids = [new_id() for _ in orders]
+    here = origin.current()
     rows = db.rows(
-        _SUBMIT, jobs=as_json([_born(job_id, order) for job_id, order in zip(ids, orders, strict=True)])
+        _SUBMIT,
+        jobs=as_json([_born(job_id, order) for job_id, order in zip(ids, orders, strict=True)]),
+        words=[priority.word for priority in sorted(Priority)],
+        correlation_id=here.correlation_id,
+        ip=here.ip,
+        user_agent=here.user_agent,
     )
     by_id = {row["job_id"]: row for row in rows}
     for pool in {row["pool"] for row in rows if row["status"] == Status.QUEUED}:
@@ -89,6 +108,7 @@ def submit_many(orders: list[Order]) -> list[Row]:
 
 
 def _born(job_id: str, order: Order) -> dict[str, Any]:
+    now = correlation.current()
     return {
         "job_id": job_id,
         "agent_id": order.agent_id,
@@ -98,12 +118,13 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
         "priority_rank": int(order.priority),
         "run_at": order.run_at,
         "task_name": order.task_name,
-        "parameters": order.parameters,
+        "parameters": sealing.seal(order.parameters, order.secret, owner_of(job_id), "/parameters"),
         "options": order.options,
         "tags": list(order.tags),
         "notify": order.notify,
         "submitted_by": order.submitted_by,
-        "correlation_id": order.correlation_id,
+        "correlation_id": order.correlation_id or now["correlation_id"],
+        "traceparent": order.traceparent or now["traceparent"],
         "retry_of_job_id": order.retry_of_job_id,
         "replay_of_job_id": order.replay_of_job_id,
         "pinned": order.pinned,
@@ -115,9 +136,11 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
     }
 
 
+# With its entry in the audit log: who, what, how urgent, and the names of the parameters, never their values.
 _SUBMIT = """
+  WITH born AS (
     INSERT INTO jobs (job_id, agent_id, agent_version, pool, lane, status, status_reason, priority_rank, run_at,
-                      queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id,
+                      queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id, traceparent,
                       retry_of_job_id, replay_of_job_id, pinned, schedule_id, workflow_id, step_id, checkpoint,
                       max_retries)
     SELECT n.job_id, n.agent_id, n.agent_version, n.pool, n.lane,
@@ -126,14 +149,25 @@ _SUBMIT = """
            n.priority_rank, coalesce(n.run_at, now()),
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN now() END,
            n.task_name, n.parameters, n.options, n.tags, nullif(n.notify, 'null'::jsonb), n.submitted_by,
-           n.correlation_id, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id, n.workflow_id,
+           n.correlation_id, n.traceparent, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id, n.workflow_id,
            n.step_id,
            nullif(n.checkpoint, 'null'::jsonb), n.max_retries
     FROM jsonb_to_recordset(%(jobs)s::jsonb) AS n(job_id uuid, agent_id text, agent_version text, pool text,
          lane text, priority_rank smallint, run_at timestamptz, task_name text, parameters jsonb, options jsonb,
-         tags text[], notify jsonb, submitted_by text, correlation_id text, retry_of_job_id uuid, replay_of_job_id uuid, pinned boolean,
+         tags text[], notify jsonb, submitted_by text, correlation_id text, traceparent text, retry_of_job_id uuid, replay_of_job_id uuid, pinned boolean,
          schedule_id uuid, workflow_id uuid, step_id text, checkpoint jsonb, max_retries integer)
-    RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version"""
+    RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version, agent_id, submitted_by,
+              correlation_id, parameters, schedule_id, workflow_id, step_id),
+  noted AS (
+    INSERT INTO audit_log (actor, action, subject, correlation_id, ip, user_agent, details)
+    SELECT submitted_by, 'job.submitted', job_id, coalesce(correlation_id, %(correlation_id)s), %(ip)s, %(user_agent)s,
+           jsonb_strip_nulls(jsonb_build_object(
+               'agent_id', agent_id, 'priority', (%(words)s::text[])[priority_rank + 1],
+               'parameters', (SELECT jsonb_agg(name) FROM (SELECT left(name, 100) AS name
+                              FROM jsonb_object_keys(parameters) AS name ORDER BY 1 LIMIT 50) AS names),
+               'schedule_id', schedule_id, 'workflow_id', workflow_id, 'step_id', step_id))
+    FROM born)
+  SELECT job_id, pool, status, priority_rank, submitted_at, run_at, version FROM born"""
 
 
 def promote(limit: int = 500) -> int:

@@ -13,7 +13,7 @@ from app.jobs.states import Reason
 
 # Everything the status document needs, without the big columns.
 LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, priority_rank, run_at, task_name, tags,
-    submitted_by, correlation_id, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, schedule_id::text, fence, worker_id, process_id,
+    submitted_by, correlation_id, traceparent, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, schedule_id::text, fence, worker_id, process_id,
     cancel_requested_at, retry_count, lost_count, released_count, max_retries, stage, progress, current_step, usage,
     watchdog, last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane,
     verdict, quality_score, headline, asked_at, asked_seconds,
@@ -34,6 +34,11 @@ HOLDS = {
     Reason.BUDGET: "waits until there is budget again",
     Reason.PROVIDER_OPEN: "waits until its provider answers again",
 }
+
+
+def origin(job_id: str) -> Row | None:
+    """What a job is found by: {correlation_id, traceparent}."""
+    return db.row("SELECT correlation_id, traceparent FROM jobs WHERE job_id = %(job)s", job=job_id)
 
 
 def get(job_id: str, *, full: bool = False) -> Row:

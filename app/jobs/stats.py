@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.db import Row, db
 from app.jobs import rollups
@@ -135,9 +135,10 @@ def trend(rate: float | None, before: float | None) -> str | None:
     return "stable" if abs(change) <= 0.5 else "improving" if change > 0 else "worsening"
 
 
-def totals() -> dict[str, int]:
-    """How many jobs ended in each final status since history is kept."""
-    rows = db.rows("SELECT status, count(*) AS n FROM task_history GROUP BY 1")
+def totals(since: datetime | None = None) -> dict[str, int]:
+    """How many jobs ended in each final status since then, or since history is kept."""
+    after = "WHERE completed_at >= %(since)s" if since else ""
+    rows = db.rows(f"SELECT status, count(*) AS n FROM task_history {after} GROUP BY 1", since=since)
     return {row["status"]: row["n"] for row in rows}
 
 

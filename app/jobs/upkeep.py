@@ -7,6 +7,7 @@ next sweep finds: nothing here is the only chance of anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from app.agents import registry
 from app.db import db
@@ -23,6 +24,12 @@ def tick(gap_seconds: float = 15) -> None:
                              last_tick_at = clock_timestamp()""",
         gap=gap_seconds,
     )
+
+
+def last_tick_at() -> datetime | None:
+    """When the sweeps last said that they are alive."""
+    at: datetime | None = db.value("SELECT last_tick_at FROM upkeep")
+    return at
 
 
 def rescue_silent(*, lease_seconds: float, max_lost: int, backoff_seconds: float, limit: int = 200) -> int:
@@ -99,7 +106,7 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
     db.run("DELETE FROM job_events WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     db.run("DELETE FROM approvals WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
     gone = db.run("DELETE FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
-    # The audit log refuses deletions unless this transaction says that retention is at work.
+    # The ledger of usage refuses deletions unless this transaction says that retention is at work.
     db.run("SELECT set_config('callboard.retention', 'on', true)")
     for statement in _PURGES:
         db.run(statement, days=history_days)
@@ -108,7 +115,6 @@ def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], Non
 
 _PURGES = (
     "DELETE FROM job_history WHERE at < now() - %(days)s * interval '1 day'",
-    "DELETE FROM audit_log WHERE at < now() - %(days)s * interval '1 day'",
     "DELETE FROM usage_events WHERE at < now() - %(days)s * interval '1 day'",
     "DELETE FROM task_history WHERE completed_at < now() - %(days)s * interval '1 day'",
     "DELETE FROM dead_letters WHERE resubmitted_at < now() - interval '90 days'",

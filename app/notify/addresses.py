@@ -64,6 +64,7 @@ def _complaint(parts: SplitResult, host: str, url: str) -> str | None:
 
 def _is_private(host: str) -> bool:
     """Whether `host` says so by itself: a number in any spelling, or this machine."""
+    host = host.rstrip(".")  # which only ends a name
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return True
     try:

@@ -24,16 +24,16 @@ def create(
     """A new endpoint with its `secret`, which is shown this once; without `wanted` it hears of all events."""
     _check(url, wanted)
     _leave_room(owner)
-    secret = secrets.fresh()
+    secret, endpoint_id = secrets.fresh(), str(uuid_utils.compat.uuid7())
     row = db.row(
         f"""INSERT INTO webhook_endpoints (endpoint_id, url, description, events, secret, owner, enabled)
             VALUES (%(id)s, %(url)s, %(description)s, %(events)s, %(secret)s, %(owner)s, %(enabled)s)
             RETURNING {COLUMNS}""",
-        id=str(uuid_utils.compat.uuid7()),
+        id=endpoint_id,
         url=url,
         description=description,
         events=list(wanted),
-        secret=secret,
+        secret=secrets.sealed(endpoint_id, secret),
         owner=owner,
         enabled=enabled,
     )

@@ -70,8 +70,16 @@ def normal(expression: str) -> str:
         )
     if len(fields) != 5:
         raise _wrong(f"has {len(fields)} fields; it needs five: {', '.join(FIELDS)}")
+    _demand_steps(fields)
     _comes(text)
     return text
+
+
+def _demand_steps(fields: list[str]) -> None:
+    """Raise Invalid for a step that is longer than what it steps through: it would come once, and read as if rarer."""
+    for place, (name, field, most) in enumerate(zip(FIELDS, fields, (60, 24, 31, 12, 7), strict=True)):
+        if any(int(step) > most for step in re.findall(r"/([0-9]+)", field)):
+            raise _wrong(f"the {name} {field!r} is wrong: {_ALLOWED[place]}")
 
 
 def _comes(text: str) -> None:

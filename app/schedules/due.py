@@ -14,12 +14,13 @@ from datetime import datetime
 from typing import Any, Final
 
 import psycopg2
+from opentelemetry.trace import SpanKind
 
 from app.db import AWAY, Row, as_json, db, storable
 from app.errors import CallboardError, Conflict
 from app.jobs import lifecycle
 from app.jobs.lifecycle import Order
-from app.observe import logs
+from app.observe import logs, tracing
 from app.schedules import cron, queries, slots, targets
 from app.schedules.slots import Slot
 from app.schedules.targets import Owner
@@ -247,10 +248,12 @@ def _made(entry: Entry, owner: Owner) -> Entry:
 
 
 def _build(entry: Entry, owner: Owner) -> None:
-    if targets.is_workflow(entry.row):
-        entry.wish = targets.run_wish(entry.row, slot=entry.slot_at, owner=owner)
-    else:
-        entry.order = targets.order(entry.row, slot=entry.slot_at, owner=owner)
+    about = {"callboard.schedule.id": entry.row["schedule_id"]}
+    with tracing.span("fire schedule", about, kind=SpanKind.PRODUCER):
+        if targets.is_workflow(entry.row):
+            entry.wish = targets.run_wish(entry.row, slot=entry.slot_at, owner=owner)
+        else:
+            entry.order = targets.order(entry.row, slot=entry.slot_at, owner=owner)
 
 
 def _reason(why: Exception) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from app.agents import secrecy
 from app.budgets import queries as budgets
 from app.db import Row, db, literal
 from app.errors import NotFound
@@ -185,7 +186,7 @@ def public(row: Row, *, content: bool = True) -> dict[str, Any]:
         "workflow_template": row["template_name"],
         "workflow_version": row["template_version"],
         "workflow": row["definition"] if content else None,
-        "parameters": row["parameters"] if content else None,
+        "parameters": secrecy.parameters(row["agent_id"], None, row["parameters"]) if content else None,
         "options": row["options"] if content else None,
         "priority": Priority(row["priority_rank"]).word,
         "schedule_type": row["schedule_type"],

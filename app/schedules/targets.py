@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app import clock
 from app.accounts.permissions import Principal, may
-from app.agents import registry
+from app.agents import registry, secrecy
 from app.db import Row, db
-from app.errors import AgentNotFound, Conflict, Forbidden, Invalid
+from app.errors import AgentNotFound, CallboardError, Conflict, Forbidden, Invalid
 from app.jobs import intake
 from app.jobs.intake import Wish
 from app.jobs.lifecycle import Order
 from app.jobs.states import Priority
+from app.observe import correlation
+from app.secrets import sealing
 from app.workflows import definition as definitions
+from app.workflows import intake as intake_of_runs
 from app.workflows import runs, templates
 from app.workflows.definition import Definition
 from app.workflows.runs import RunWish
@@ -52,6 +55,30 @@ def owners(user_ids: Iterable[str]) -> dict[str, Owner]:
 def _owner(row: Row) -> Owner:
     who = Principal(user_id=row["user_id"], email=row["email"], role=row["role"])
     return Owner(row["enabled"] and may(who, "create_schedule"), may(who, "exceed_budget"))
+
+
+def parameters_of(row: Row) -> dict[str, Any]:
+    """What a schedule submits, opened; KeyMissing if the key of a secret in it is gone."""
+    given: dict[str, Any] = sealing.opened(
+        row["parameters"], f"schedules/{row['schedule_id']}", "/parameters"
+    )
+    return given
+
+
+def sealed(row: Row) -> dict[str, Any]:
+    """The parameters of a schedule as they are written down: what its agent or workflow calls secret is sealed."""
+    given: dict[str, Any] = row["parameters"]
+    kept: dict[str, Any] = sealing.seal(given, _secret(row), f"schedules/{row['schedule_id']}", "/parameters")
+    return kept
+
+
+def _secret(row: Row) -> Iterator[str]:
+    """JSON pointers of what is secret in its parameters; nothing new where what it runs is gone."""
+    if row["agent_id"]:
+        yield from secrecy.places(secrecy.schemas(row["agent_id"], None)[0], row["parameters"])
+    elif is_workflow(row):
+        with suppress(CallboardError):
+            yield from intake_of_runs.secret(_definition(row), row["parameters"])
 
 
 def is_workflow(row: Row) -> bool:
@@ -92,7 +119,7 @@ def order(row: Row, *, slot: datetime, owner: Owner, checking: bool = False) -> 
     return intake.order(
         Wish(
             agent_id=agent.agent_id,
-            parameters=row["parameters"],
+            parameters=parameters_of(row),
             submitted_by=row["submitted_by"],
             priority=Priority(row["priority_rank"]).word,
             tags=tuple(options.pop("tags", ())),
@@ -100,6 +127,7 @@ def order(row: Row, *, slot: datetime, owner: Owner, checking: bool = False) -> 
             schedule_id=row["schedule_id"],
             may_exceed_budget=owner.may_exceed_budget,
             correlation_id=_correlation(row, slot),
+            traceparent=correlation.current()["traceparent"],
             **options,
         )
     )
@@ -111,7 +139,7 @@ def run_wish(row: Row, *, slot: datetime, owner: Owner) -> RunWish:
     return RunWish(
         definition=_definition(row),
         submitted_by=row["submitted_by"],
-        inputs=row["parameters"],
+        inputs=parameters_of(row),
         priority=Priority(row["priority_rank"]).word,
         tags=tuple(row["options"].get("tags", ())),
         notify=row["options"].get("notify"),
@@ -119,6 +147,7 @@ def run_wish(row: Row, *, slot: datetime, owner: Owner) -> RunWish:
         template_version=_version(row),
         schedule_id=row["schedule_id"],
         correlation_id=_correlation(row, slot),
+        traceparent=correlation.current()["traceparent"],
     )
 
 
@@ -145,7 +174,7 @@ def _demand_owner(owner: Owner) -> None:
 
 
 def _correlation(row: Row, slot: datetime) -> str:
-    return f"schedule/{row['schedule_id']}/{clock.iso(slot)}"
+    return f"schedule:{row['schedule_id']}:{clock.iso(slot)}"
 
 
 def run_at(row: Row, slot: datetime) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.accounts.permissions import Answering
@@ -41,7 +42,7 @@ _answer = answer  # the name is also that of an argument
 def answer_by_link(
     token: str,
     *,
-    key: str,
+    key: str | Sequence[str],
     decision: Decision,
     answer: Any = None,
     edited: Any = None,

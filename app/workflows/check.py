@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
-from app.agents import schemas
+from app.agents import schemas, secrecy
 from app.approvals.asking import ROLES
 from app.errors import Invalid
 from app.notify.addresses import check_email
@@ -252,6 +252,7 @@ class _Checking:
             return
         for at, what in misfits(schema, step.parameters):
             yield Problem(f"{node.pointer}/parameters{at}", f"{what} (agent `{step.agent_id}`)")
+        yield from _written_secrets(node, schema, step)
 
     @cached_property
     def _agent_ids(self) -> list[str]:
@@ -285,6 +286,15 @@ class _Checking:
         if self.level + deep > DEEPEST:
             yield Problem(at, _TOO_DEEP)
         yield from _unfit_inputs(node, step, found)
+
+
+def _written_secrets(node: Node, schema: JSON, step: AgentStep) -> Iterator[Problem]:
+    """Secret parameters that stand in the definition itself, which others may read and which is kept for good."""
+    found = {each.pointer for each in scan(step.parameters)[0]}
+    for at in secrecy.places(schema, step.parameters):
+        if not any(f"{each}/".startswith(f"{at}/") for each in found):
+            hint = "Make it an input with `x-secret: true`, and write `{{inputs.NAME}}` here."
+            yield Problem(f"{node.pointer}/parameters{at}", "is secret, and a definition is not", hint)
 
 
 _TOO_DEEP = f"workflows inside of workflows: {DEEPEST} levels are the most"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from app import clock
+from app.agents import secrecy
 from app.db import Row, db
 from app.errors import NotFound
 from app.jobs.states import Priority
@@ -35,7 +36,11 @@ def of(workflow_id: str, *, content: bool, pace: hints.Pace | None = None) -> Ro
     shown["error"] = _error(run["error"], content=content)
     shown["steps"] = _steps(run, steps, content=content)
     if content:
-        shown |= {"inputs": run["inputs"], "output": run["output"]}
+        schema = run["definition"].get("inputs")
+        shown |= {
+            "inputs": secrecy.hidden(schema, run["inputs"]),
+            "output": secrecy.hidden(None, run["output"]),
+        }
         _add_outputs(workflow_id, steps, shown["steps"])
     return shown
 
@@ -200,7 +205,7 @@ def _add_outputs(workflow_id: str, steps: list[Row], shown: list[Row]) -> None:
     shown_whole = {step["step_id"] for step in fits}
     for step in shown:
         if step["step_id"] in shown_whole:
-            step["output"] = outputs[step["step_id"]].output
+            step["output"] = secrecy.hidden(None, outputs[step["step_id"]].output)
         else:
             size = sum(exact[each] for each in outputs.needed([step["step_id"]]))
             step |= {"output": None, "output_bytes": size}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.agents import params
+from app.agents import params, secrecy
 from app.db import as_json, db, storable
 from app.errors import Invalid, InvalidParameters
 from app.jobs.lifecycle import new_id
 from app.jobs.states import PRIORITIES, Priority
+from app.observe import correlation
+from app.secrets import sealing
 from app.workflows import plan, rows, templates
 from app.workflows.definition import Definition
 from app.workflows.definition import as_json as snapshot
+from app.workflows.references import references
 
 JSON = dict[str, Any]
 DEEPEST = 5
@@ -36,6 +40,10 @@ class RunWish:
     template_version: int | None = None
     schedule_id: str | None = None
     correlation_id: str | None = None
+    traceparent: str | None = None
+    """The span its steps belong to; None: the one at work."""
+    secret: frozenset[str] = frozenset()
+    """JSON pointers of what is secret in the inputs besides what the definition says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,47 @@ def checked(definition: Definition, inputs: JSON, submitted_by: str | None = Non
         raise Invalid(wrong.message.replace("parameters", "inputs", 1), fields) from wrong
 
 
+def owner_of(workflow_id: str) -> str:
+    """To whom the sealed values of a run's inputs belong (app/secrets/sealing.py)."""
+    return f"workflows/{workflow_id}"
+
+
+def secret(definition: Definition, inputs: JSON) -> frozenset[str]:
+    """JSON pointers of what is secret in a run's inputs: what their schema marks, and what goes into secret parameters.
+
+    A parameter is one of an agent of the definition; what its schema marks makes secret each input that is named there.
+    """
+    marked = set(secrecy.places(definition.inputs, inputs))
+    return frozenset(
+        marked
+        | {f"/{sealing.escaped(name)}" for name in _into_secrets(snapshot(definition)) if name in inputs}
+    )
+
+
+def _into_secrets(said: Any) -> Iterator[str]:
+    """The inputs that the steps in some JSON of a definition give to parameters that are secret."""
+    if isinstance(said, list):
+        for each in said:
+            yield from _into_secrets(each)
+    if not isinstance(said, dict):
+        return
+    if isinstance(said.get("agent_id"), str) and isinstance(said.get("parameters"), dict):
+        schema, _ = secrecy.schemas(said["agent_id"], None)
+        for pointer in secrecy.places(schema, said["parameters"]):
+            found = references(_at(said["parameters"], pointer))
+            yield from (str(p[1]) for r in found for p in r.alternatives if p[0] == "inputs" and len(p) > 1)
+    for inner in said.values():
+        yield from _into_secrets(inner)
+
+
+def _at(value: Any, pointer: str) -> Any:
+    for step in pointer.split("/")[1:]:
+        value = (
+            value[int(step)] if isinstance(value, list) else value[step.replace("~1", "/").replace("~0", "~")]
+        )
+    return value
+
+
 def insert(
     wish: RunWish, *, inside: Place | None = None, retry_of: str | None = None, with_steps: bool = True
 ) -> str:
@@ -67,21 +116,24 @@ def insert(
     if inside and inside.depth > DEEPEST:
         raise Invalid(f"this run is inside of {DEEPEST} others already; {DEEPEST} are the most")
     workflow_id = new_id()
-    definition = wish.definition
+    definition, now = wish.definition, correlation.current()
     db.run(
         _INSERT,
         id=workflow_id,
         name=storable(definition.name),
         description=storable(definition.description) if definition.description else None,
         definition=as_json(snapshot(definition)),
-        inputs=as_json(inputs),
+        inputs=as_json(
+            sealing.seal(inputs, secret(definition, inputs) | wish.secret, owner_of(workflow_id), "/inputs")
+        ),
         external_key=storable(key) if (key := wish.external_key or definition.workflow_id) else None,
         template_name=wish.template_name,
         template_version=wish.template_version,
         submitted_by=wish.submitted_by,
         priority_rank=int(Priority.named(wish.priority)),
         tags=list(wish.tags),
-        correlation_id=wish.correlation_id,
+        correlation_id=wish.correlation_id or now["correlation_id"],
+        traceparent=wish.traceparent or now["traceparent"],
         notify=as_json(wish.notify) if wish.notify else None,
         schedule_id=wish.schedule_id,
         parent_workflow_id=inside.workflow_id if inside else None,
@@ -97,11 +149,11 @@ def insert(
 
 _INSERT = """
     INSERT INTO workflows (workflow_id, name, description, definition, inputs, external_key, template_name,
-                           template_version, submitted_by, priority_rank, tags, correlation_id, notify, schedule_id,
-                           parent_workflow_id, parent_step_id, depth, retry_of_workflow_id, total_steps)
+                           template_version, submitted_by, priority_rank, tags, correlation_id, traceparent, notify,
+                           schedule_id, parent_workflow_id, parent_step_id, depth, retry_of_workflow_id, total_steps)
     VALUES (%(id)s, %(name)s, %(description)s, %(definition)s, %(inputs)s, %(external_key)s, %(template_name)s,
-            %(template_version)s, %(submitted_by)s, %(priority_rank)s, %(tags)s, %(correlation_id)s, %(notify)s,
-            %(schedule_id)s, %(parent_workflow_id)s, %(parent_step_id)s, %(depth)s, %(retry_of)s, %(total_steps)s)"""
+            %(template_version)s, %(submitted_by)s, %(priority_rank)s, %(tags)s, %(correlation_id)s, %(traceparent)s,
+            %(notify)s, %(schedule_id)s, %(parent_workflow_id)s, %(parent_step_id)s, %(depth)s, %(retry_of)s, %(total_steps)s)"""
 
 
 def _demand_options(wish: RunWish) -> None:

@@ -49,6 +49,7 @@ class Workflow(Base):
     priority_rank: Mapped[int] = mapped_column(SmallInteger, server_default="2")
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     correlation_id: Mapped[str | None] = mapped_column(Text)
+    traceparent: Mapped[str | None] = mapped_column(Text)  # W3C: the span in which it was started
     notify: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # {callback_url?, emails?}
     schedule_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     parent_workflow_id: Mapped[str | None] = mapped_column(

@@ -24,6 +24,13 @@ _STEP = """step_id, position, kind, parent_step_id, case_index, item_index, depe
     finished_at, coalesce(pg_column_size(output), 0) AS size"""
 
 
+def origin(workflow_id: str) -> Row | None:
+    """What a run is found by: {correlation_id, traceparent}."""
+    return db.row(
+        "SELECT correlation_id, traceparent FROM workflows WHERE workflow_id = %(id)s", id=workflow_id
+    )
+
+
 def get(workflow_id: str, *, full: bool = False) -> Row:
     """One run, with definition, inputs and output if `full`; NotFound if there is none."""
     found = db.row(

@@ -18,7 +18,7 @@ CANCELLING = "cancelling"
 """The `status_reason` of a run that somebody cancelled and of which something still runs."""
 
 _RUN = """workflow_id::text, name, inputs, status, status_reason, definition, submitted_by, priority_rank, tags,
-    correlation_id, schedule_id::text, parent_workflow_id::text, parent_step_id, depth, round, submitted_at,
+    correlation_id, traceparent, schedule_id::text, parent_workflow_id::text, parent_step_id, depth, round, submitted_at,
     cancel_requested_at, finished_at, completed_steps, total_steps"""
 LOCK = f"SELECT {_RUN} FROM workflows WHERE workflow_id = %(id)s FOR UPDATE"
 LOCK_FREE = f"SELECT {_RUN} FROM workflows WHERE workflow_id = %(id)s FOR UPDATE SKIP LOCKED"
@@ -70,6 +70,18 @@ def definitions(workflow_id: str, step_ids: Iterable[str]) -> dict[str, Row]:
         steps=sorted(set(step_ids)),
     )
     return {row["step_id"]: row for row in rows}
+
+
+def is_of(table: str, its_id: str, submitted_by: str) -> bool:
+    """Whether a job (`jobs`) or a run (`workflows`) was submitted by somebody."""
+    column = {"jobs": "job_id", "workflows": "workflow_id"}.get(table)
+    return column is not None and bool(
+        db.value(
+            f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {column}::text = %(id)s AND submitted_by = %(by)s)",
+            id=its_id,
+            by=submitted_by,
+        )
+    )
 
 
 def outputs(workflow_id: str, step_ids: Iterable[str]) -> dict[str, Any]:

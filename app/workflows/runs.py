@@ -8,6 +8,7 @@ from app.approvals import asking
 from app.db import Row, db
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs.states import Priority
+from app.secrets import sealing
 from app.workflows import graph, intake, progress, queries, rows
 from app.workflows.definition import Definition, read
 from app.workflows.graph import Again, Tree
@@ -28,6 +29,15 @@ def start(wish: RunWish) -> Row:
     workflow_id = intake.insert(wish)
     progress.advance(workflow_id)
     return queries.get(workflow_id)
+
+
+def inputs_of(row: Row) -> dict[str, Any]:
+    """What RunWish takes for the same inputs as a run (queries.get, full) has: {inputs, secret}."""
+    kept = row["inputs"]
+    return {
+        "inputs": sealing.opened(kept, intake.owner_of(row["workflow_id"]), "/inputs"),
+        "secret": frozenset(sealing.places(kept)),
+    }
 
 
 def pause(workflow_id: str) -> Row:
@@ -118,7 +128,7 @@ def retry(workflow_id: str, *, by: str, from_step: str | None = None) -> Row:
     wish = RunWish(
         definition=read(old["definition"]),
         submitted_by=by,
-        inputs=old["inputs"],
+        **inputs_of(old),
         priority=Priority(old["priority_rank"]).word,
         tags=tuple(old["tags"]),
         # Whoever asked to hear of the first one wants to hear of this one; nobody else's wishes are taken over.

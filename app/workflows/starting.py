@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from app import clock
+from app.agents import secrecy
 from app.approvals import asking
 from app.approvals.asking import Question
 from app.db import Row, dumps
@@ -18,6 +19,7 @@ from app.jobs.intake import Wish
 from app.jobs.lifecycle import Order
 from app.jobs.states import Priority
 from app.observe import logs
+from app.secrets import sealing
 from app.workflows import conditions, intake, plan, rows, templates
 from app.workflows.definition import Definition, read
 from app.workflows.graph import Tree
@@ -166,9 +168,11 @@ class _Start:
         said, run = self.definition, self.run
         priority = said.get("priority") or Priority(run["priority_rank"]).word
         tags = tuple(dict.fromkeys([*run["tags"], *said.get("tags", ())]))[:MOST_TAGS]
+        given = self._resolved("parameters", {})
         wish = Wish(
             agent_id=said["agent_id"],
-            parameters=self._resolved("parameters", {}),
+            parameters=sealing.opened_anywhere(given, self._may_open),
+            secret=frozenset(sealing.places(given)),
             submitted_by=run["submitted_by"],
             priority=priority,
             task_name=f"{run['name']}: {said.get('title') or self.step_id}"[:255],
@@ -180,6 +184,7 @@ class _Start:
             step_id=self.step_id,
             schedule_id=run["schedule_id"],
             correlation_id=run["correlation_id"],
+            traceparent=run["traceparent"],
         )
         self.begun.orders[self.step_id] = jobs.order(wish)
 
@@ -187,11 +192,11 @@ class _Start:
         said = self.definition
         minutes = said.get("deadline_minutes")
         self.begun.questions[self.step_id] = Question(
-            question=str(self._resolved("question", "")),
+            question=str(secrecy.hidden(None, self._resolved("question", ""))),
             requested_by=self.run["submitted_by"],
             workflow_id=self.run["workflow_id"],
             step_id=self.step_id,
-            shown=self._resolved("shown", None),
+            shown=secrecy.hidden(None, self._resolved("shown", None)),
             form=said.get("form"),
             approvers=tuple(
                 asking.named(said.get("approvers", ()))
@@ -203,21 +208,30 @@ class _Start:
     def _workflow(self) -> None:
         run = self.run
         definition, version = self._definition_inside()
+        given = self._resolved("inputs", {})
         wish = RunWish(
             definition=definition,
             submitted_by=run["submitted_by"],
-            inputs=self._resolved("inputs", {}),
+            inputs=sealing.opened_anywhere(given, self._may_open),
+            secret=frozenset(sealing.places(given)),
             priority=Priority(run["priority_rank"]).word,
             tags=tuple(run["tags"]),
             template_name=self.definition.get("template"),
             template_version=version,
             schedule_id=run["schedule_id"],
             correlation_id=run["correlation_id"],
+            traceparent=run["traceparent"],
         )
         place = Place(workflow_id=run["workflow_id"], step_id=self.step_id, depth=run["depth"] + 1)
         child = intake.insert(wish, inside=place)
         self.begun.runs[self.step_id] = child
         self._become("running", child_workflow_id=child)
+
+    def _may_open(self, owner: str) -> bool:
+        """Whether this run may use what was sealed for a job or a run: its own, its steps', and those of its submitter."""
+        table, _, its_id = owner.partition("/")
+        own = {self.run["workflow_id"]} | {s.job_id for s in self.tree if isinstance(s, Kept)}
+        return its_id in own or rows.is_of(table, its_id, self.run["submitted_by"])
 
     def _definition_inside(self) -> tuple[Definition, int | None]:
         name, version = self.definition.get("template"), self.definition.get("version")

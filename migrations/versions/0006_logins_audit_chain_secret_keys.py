@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +11,8 @@ revision = '0006'
 down_revision = '0005'
 branch_labels = None
 depends_on = None
+
+SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
@@ -74,11 +78,21 @@ def upgrade() -> None:
     )
     op.create_index('ix_logins_expires', 'logins', ['expires_at'], unique=False)
     op.create_index('ix_logins_user', 'logins', ['user_id', 'created_at'], unique=False)
+    op.create_table('unknown_names',
+    sa.Column('name_sha256', sa.LargeBinary(), nullable=False),
+    sa.Column('failed_count', sa.Integer(), nullable=False),
+    sa.Column('failed_since', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('locked_until', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('octet_length(name_sha256) = 32', name=op.f('ck_unknown_names_hash_length')),
+    sa.PrimaryKeyConstraint('name_sha256', name=op.f('pk_unknown_names'))
+    )
     op.add_column('audit_log', sa.Column('ip', sa.Text(), nullable=True))
     op.add_column('audit_log', sa.Column('user_agent', sa.Text(), nullable=True))
     op.create_index('ix_audit_log_action', 'audit_log', ['action', 'at'], unique=False)
     op.create_index('ix_audit_log_subject', 'audit_log', ['subject', 'at'], unique=False)
+    op.create_index('ix_job_history_at', 'job_history', ['at'], unique=False, postgresql_using='brin')
     op.add_column('jobs', sa.Column('traceparent', sa.Text(), nullable=True))
+    op.add_column('workflows', sa.Column('traceparent', sa.Text(), nullable=True))
     op.add_column('users', sa.Column('failed_count', sa.Integer(), server_default='0', nullable=False))
     op.add_column('users', sa.Column('failed_since', sa.DateTime(timezone=True), nullable=True))
     op.add_column('users', sa.Column('locked_until', sa.DateTime(timezone=True), nullable=True))
@@ -94,6 +108,7 @@ def upgrade() -> None:
             f"CREATE TRIGGER audit_not_emptied BEFORE TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only()"
         )
+    op.execute((SQL / "0006_resealing.sql").read_text())
     # Who is signed in stays so: a login for each family of tokens that is alive.
     op.execute(
         """INSERT INTO logins (login_id, user_id, kind, created_at, seen_at, expires_at)
@@ -104,6 +119,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Go back; browsers must sign in again, and nothing shows any more whether the audit was tampered with."""
+    for name, file in (("jobs_final", "0001_jobs.sql"), ("workflows_guard", "0003_workflows.sql")):
+        before = (SQL / file).read_text()
+        begin = before.index(f"FUNCTION {name}(")
+        op.execute("CREATE OR REPLACE " + before[begin:before.index("\n$$;", begin) + 4])
     op.execute("DROP TRIGGER audit_not_emptied ON audit_log")
     op.drop_index('uq_users_oidc', table_name='users', postgresql_where=sa.text('oidc_subject IS NOT NULL'))
     op.drop_column('users', 'oidc_subject')
@@ -111,7 +130,9 @@ def downgrade() -> None:
     op.drop_column('users', 'locked_until')
     op.drop_column('users', 'failed_since')
     op.drop_column('users', 'failed_count')
+    op.drop_column('workflows', 'traceparent')
     op.drop_column('jobs', 'traceparent')
+    op.drop_index('ix_job_history_at', table_name='job_history', postgresql_using='brin')
     op.drop_index('ix_audit_log_subject', table_name='audit_log')
     op.drop_index('ix_audit_log_action', table_name='audit_log')
     op.drop_column('audit_log', 'user_agent')
@@ -123,5 +144,6 @@ def downgrade() -> None:
     op.drop_index('ix_account_links_expires', table_name='account_links')
     op.drop_table('account_links')
     op.drop_table('secret_keys')
+    op.drop_table('unknown_names')
     op.drop_table('audit_chain')
     op.drop_table('api_access')
