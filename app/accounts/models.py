@@ -131,6 +131,18 @@ class Login(Base):
     ended_at: Mapped[datetime | None] = mapped_column(When)  # signed out, by whomever
 
 
+class UnknownName(Base):
+    """A name that nobody has and somebody tried to sign in with, locked as an account would be; never its text."""
+
+    __tablename__ = "unknown_names"
+    __table_args__ = (CheckConstraint("octet_length(name_sha256) = 32", name="hash_length"),)
+
+    name_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    failed_count: Mapped[int]
+    failed_since: Mapped[datetime] = mapped_column(When)
+    locked_until: Mapped[datetime | None] = mapped_column(When)
+
+
 class AccountLink(Base):
     """A link sent to somebody by which they choose a password: `reset` of a lost one, or `invite` of a new person."""
 

@@ -15,11 +15,11 @@ _hasher = PasswordHasher(memory_cost=19456, time_cost=2, parallelism=1)
 _NOBODY = _hasher.hash("nobody has this password")
 
 
-def checked(password: str) -> str:
-    """`password` if it may be used; raises Invalid otherwise."""
+def checked(password: str, pointer: str = "/password") -> str:
+    """`password` if it may be used; raises Invalid otherwise, for the field at `pointer`."""
     if not SHORTEST <= len(password) <= LONGEST:
         message = f"must have {SHORTEST} to {LONGEST} characters"
-        raise Invalid(f"The password {message}.", [("/password", message)])
+        raise Invalid(f"The password {message}.", [(pointer, message)])
     return password
 
 

@@ -99,6 +99,7 @@ TABLE: dict[str, Rule] = {
     "save_view":          Rule(YES, YES,   YES,   "write"),  # one's own filters of lists, under a name
     "share_view":         Rule(YES, NO,    NO,    "admin"),
     "manage_api_keys":    Rule(YES, OWNER, OWNER, "write"),
+    "manage_logins":      Rule(YES, OWNER, OWNER, "write"),  # see where somebody is signed in, and sign them out there
     "manage_users":       Rule(YES, NO,    NO,    "admin"),
     "view_audit":         Rule(YES, NO,    NO,    "admin"),
     "view_alerts":        Rule(YES, NO,    NO,    "admin"),  # and how polling goes
@@ -117,7 +118,7 @@ class Principal:
     key_id: str | None = None
     """The API key they came with; None for people who signed in."""
     session_id: str | None = None
-    """The login their access token belongs to."""
+    """The login that their cookie or access token belongs to."""
 
     @property
     def is_admin(self) -> bool:

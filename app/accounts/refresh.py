@@ -14,8 +14,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
-import uuid_utils
-
+from app import audit
+from app.accounts import logins
 from app.accounts.tokens import Claims
 from app.db import Row, db
 
@@ -30,9 +30,20 @@ class Session:
     refresh_token: str
 
 
-def open_session(user_id: str, *, token_version: int, life: timedelta) -> Session:
-    """Begin a new family for a user who has just proved who they are."""
-    return _link(str(uuid_utils.uuid7()), user_id, token_version, life)
+def open_session(
+    user_id: str,
+    *,
+    token_version: int,
+    life: timedelta,
+    method: logins.Method = "password",
+    ip: str | None = None,
+    user_agent: str | None = None,
+) -> Session:
+    """Begin a new login, and its family, for a user who has just proved who they are."""
+    login_id = logins.open_login(
+        user_id, kind="token", method=method, ip=ip, user_agent=user_agent, life=life
+    )
+    return _link(login_id, user_id, token_version, life)
 
 
 def rotate(refresh_token: str, *, life: timedelta) -> Session | None:
@@ -45,32 +56,23 @@ def rotate(refresh_token: str, *, life: timedelta) -> Session | None:
     if spent is None:
         _revoke_if_reused(digest)
         return None
+    logins.prolong(str(spent["family_id"]), life)
     return _link(str(spent["family_id"]), str(spent["user_id"]), spent["token_version"], life)
 
 
 def close(session_id: str) -> None:
     """End a login: its refresh tokens and its access tokens stop working. Idempotent."""
-    db.run(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE family_id = %(family)s AND revoked_at IS NULL",
-        family=session_id,
-    )
+    logins.end(session_id)
 
 
 def close_by_token(refresh_token: str) -> None:
     """End the login that `refresh_token` belongs to. Idempotent; an unknown token changes nothing."""
-    db.run(
-        """UPDATE refresh_tokens SET revoked_at = now() WHERE revoked_at IS NULL AND family_id =
-           (SELECT family_id FROM refresh_tokens WHERE token_sha256 = %(digest)s)""",
+    known = db.row(
+        "SELECT family_id::text FROM refresh_tokens WHERE token_sha256 = %(digest)s",
         digest=_digest(refresh_token),
     )
-
-
-def close_all_of(user_id: str) -> int:
-    """End every login of a user; answers how many tokens were revoked."""
-    return db.run(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = %(user)s AND revoked_at IS NULL",
-        user=user_id,
-    )
+    if known:
+        logins.end(known["family_id"])
 
 
 def prune() -> int:
@@ -82,20 +84,24 @@ def prune() -> int:
 # and then finds `used_at` set.
 _SPEND = """
 UPDATE refresh_tokens t SET used_at = now()
-  FROM users u
+  FROM users u, logins l
  WHERE t.token_sha256 = %(digest)s AND t.used_at IS NULL AND t.revoked_at IS NULL AND t.expires_at > now()
    AND u.user_id = t.user_id AND u.enabled AND u.token_version = t.token_version
+   AND l.login_id = t.family_id AND l.ended_at IS NULL
 RETURNING t.family_id, t.user_id, t.token_version
 """
 
 
 def _revoke_if_reused(digest: bytes) -> None:
     known: Row | None = db.row(
-        "SELECT family_id FROM refresh_tokens WHERE token_sha256 = %(digest)s AND used_at IS NOT NULL",
+        "SELECT family_id, user_id FROM refresh_tokens WHERE token_sha256 = %(digest)s AND used_at IS NOT NULL",
         digest=digest,
     )
     if known:
         close(str(known["family_id"]))
+        audit.record(
+            "auth.token_reused", actor=str(known["user_id"]), details={"login": str(known["family_id"])}
+        )
 
 
 def _link(family_id: str, user_id: str, token_version: int, life: timedelta) -> Session:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 
 import uuid_utils
 
-from app import audit
-from app.accounts import api_keys, passwords
+from app import audit, clock
+from app.accounts import api_keys, lockout, logins, passwords
 from app.accounts.permissions import ROLES, SCOPES_OF_ROLE
 from app.accounts.queries import user, user_by_email
 from app.db import Row, db
-from app.errors import Conflict, Invalid, NotFound, Unauthenticated
+from app.errors import Conflict, Invalid, Locked, NotFound, Unauthenticated
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,120}@[^@\s\x00-\x1f]{1,130}")
 
@@ -27,20 +29,28 @@ def create(email: str, password: str | None, *, role: str, name: str = "", actor
     if made is None:
         raise Conflict(f"There is a user {email.lower()} already.")
     audit.record("user.created", actor=actor, subject=str(made["user_id"]), details={"role": role})
-    return made
+    return _found(str(made["user_id"]))
 
 
 def sign_in(email: str, password: str) -> Row:
     """The user behind these credentials; raises Unauthenticated.
 
-    Whatever was wrong, it says so in the same words and after the same time.
+    Whatever was wrong, it says so in the same words and after the same time. After too many wrong ones it raises
+    Locked, without looking at the password. The caller commits on both, because wrong passwords are counted.
     """
+    lockout.hold(email)
     row = db.row(
-        "SELECT user_id, password_hash, enabled FROM users WHERE email = lower(%(email)s)", email=email
+        "SELECT user_id, password_hash, enabled, locked_until FROM users WHERE email = lower(%(email)s)",
+        email=email,
     )
+    until = lockout.locked_until(row) if row else lockout.locked_name(email)
+    if until:
+        raise _locked(until, counted=False)
     stored: str | None = row["password_hash"] if row else None
     if not passwords.matches(password, stored) or row is None or stored is None or not row["enabled"]:
-        raise Unauthenticated("E-mail or password is wrong.")
+        until = lockout.failed(str(row["user_id"])) if row else lockout.failed_name(email)
+        raise _locked(until, counted=True) if until else Unauthenticated("E-mail or password is wrong.")
+    lockout.forget(str(row["user_id"]))
     db.run(
         """UPDATE users SET last_login_at = now(), password_hash = coalesce(%(renewed)s, password_hash)
             WHERE user_id = %(user_id)s""",
@@ -58,16 +68,18 @@ def change(
     password: str | None = None,
     name: str | None = None,
     actor: str,
+    keep_login: str | None = None,
 ) -> Row:
     """Change what is given and answer the user; whatever bears on access ends all their logins at once.
 
-    Raises Conflict if it would leave Callboard without an enabled admin.
+    `keep_login` is one that goes on, if whoever holds it is given the user's new token_version. A new password lifts
+    a lock too. Raises Conflict if it would leave Callboard without an enabled admin.
     """
     if role is not None:
         _check_role(role)
     if role not in (None, "admin") or enabled is False:
         _spare_the_last_admin(user_id)
-    changed = db.run(
+    changed = db.row(
         _CHANGE,
         user_id=user_id,
         role=role,
@@ -75,8 +87,12 @@ def change(
         password_hash=passwords.hashed(password) if password is not None else None,
         name=name,
     )
-    if not changed:
+    if changed is None:
         raise NotFound
+    if changed["bears_on_access"]:
+        logins.end_all(user_id, but=keep_login)
+    if password is not None:
+        lockout.forget(user_id)
     given = {"role": role, "enabled": enabled, "password": "changed" if password else None, "name": name}
     details = {field: value for field, value in given.items() if value is not None}
     audit.record("user.changed", actor=actor, subject=user_id, details=details)
@@ -127,8 +143,7 @@ def _insert(email: str, password_hash: str | None, role: str, name: str) -> Row 
         """INSERT INTO users (user_id, email, name, role, password_hash)
            VALUES (%(user_id)s, lower(%(email)s), %(name)s, %(role)s, %(password_hash)s)
            ON CONFLICT (email) DO NOTHING
-           RETURNING user_id, email, name, role, enabled, token_version, created_at, updated_at,
-                     last_login_at""",
+           RETURNING user_id, email, token_version""",
         user_id=str(uuid_utils.uuid7()),
         email=email,
         name=name,
@@ -140,6 +155,11 @@ def _insert(email: str, password_hash: str | None, role: str, name: str) -> Row 
 def _check_role(role: str) -> None:
     if role not in ROLES:
         raise Invalid(f"There is no role {role!r}.", [("/role", f"choose from {', '.join(ROLES)}")])
+
+
+def _locked(until: datetime, *, counted: bool) -> Locked:
+    seconds = max(1, math.ceil((until - clock.now()).total_seconds()))
+    return Locked(until, seconds=seconds, counted=counted)
 
 
 def _spare_the_last_admin(user_id: str) -> None:
@@ -157,14 +177,16 @@ def _found(user_id: str) -> Row:
 
 
 _CHANGE = """
-UPDATE users
-   SET role = coalesce(%(role)s, role),
-       enabled = coalesce(%(enabled)s, enabled),
-       password_hash = coalesce(%(password_hash)s, password_hash),
-       name = coalesce(%(name)s, name),
-       token_version = token_version + (coalesce(%(role)s <> role, false)
-                                        OR coalesce(%(enabled)s <> enabled, false)
-                                        OR %(password_hash)s IS NOT NULL)::int,
+UPDATE users u
+   SET role = coalesce(%(role)s, u.role),
+       enabled = coalesce(%(enabled)s, u.enabled),
+       password_hash = coalesce(%(password_hash)s, u.password_hash),
+       name = coalesce(%(name)s, u.name),
+       token_version = u.token_version + (coalesce(%(role)s <> u.role, false)
+                                          OR coalesce(%(enabled)s <> u.enabled, false)
+                                          OR %(password_hash)s IS NOT NULL)::int,
        updated_at = now()
- WHERE user_id = %(user_id)s
+  FROM (SELECT user_id, token_version FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE) AS before
+ WHERE u.user_id = before.user_id
+RETURNING u.token_version <> before.token_version AS bears_on_access
 """

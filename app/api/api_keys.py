@@ -83,13 +83,19 @@ def revoke_api_key(key_id: str) -> Row:
 
 
 def _managed(key_id: str) -> Row:
+    """The same NotFound for what is not there and for what is somebody else's."""
     key = _found(key_id)
-    permissions.demand(current_principal(), "manage_api_keys", str(key["user_id"]))
+    if not permissions.may(current_principal(), "manage_api_keys", str(key["user_id"])):
+        raise _missing(key_id)
     return key
 
 
 def _found(key_id: str) -> Row:
     key = queries.api_key(key_id)
     if key is None:
-        raise NotFound(f"There is no API key {key_id}.")
+        raise _missing(key_id)
     return key
+
+
+def _missing(key_id: str) -> NotFound:
+    return NotFound(f"There is no API key {key_id}.")

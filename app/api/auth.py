@@ -7,8 +7,7 @@ Because no cookie counts, no other site can make a browser call the API in someb
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+from hmac import compare_digest
 from typing import cast
 
 import structlog
@@ -21,6 +20,9 @@ from app.observe import logs
 from app.settings import Settings
 
 log = logs.get(__name__)
+
+SCRAPER = Principal(user_id="metrics", email="", role="viewer", scopes=frozenset({"read"}))
+"""Whoever brings METRICS_TOKEN: no user, and nothing but the figures."""
 
 
 def authenticate() -> Principal:
@@ -43,10 +45,8 @@ def current_principal() -> Principal:
 
 
 def signing_keys(settings: Settings) -> tuple[str, ...]:
-    """The keys of access tokens; the first signs. Without JWT_SECRET it is derived from SECRET_KEY."""
-    if settings.jwt_secret:
-        return (settings.jwt_secret,)
-    return (hmac.new(settings.signing_key.encode(), b"callboard access tokens", hashlib.sha256).hexdigest(),)
+    """The keys of access tokens; the first signs, and those of a rotation are accepted besides."""
+    return settings.token_keys
 
 
 def settings() -> Settings:
@@ -64,10 +64,22 @@ def _credential() -> str:
 
 
 def _recognise(credential: str) -> Principal | None:
+    if _is_scraper(credential):
+        return SCRAPER
     if _is_key(credential):
         return api_keys.recognise(credential)
     claims = tokens.read(credential, keys=signing_keys(settings()))
     return queries.bearer(claims) if claims else None
+
+
+def _is_scraper(credential: str) -> bool:
+    """Whether it is METRICS_TOKEN, at the one place where that counts."""
+    token = settings().metrics_token
+    return (
+        bool(token)
+        and request.endpoint == "api.get_prometheus_metrics"
+        and compare_digest(credential.encode(), token.encode())
+    )
 
 
 def _is_key(credential: str) -> bool:

@@ -1,4 +1,4 @@
-"""GET /settings: one's own account and keys, where else things are set, and, for admins, the settings in force."""
+"""GET /settings: one's own account, logins and keys, where else things are set, and, for admins, the settings in force."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import clock
-from app.accounts import api_keys, passwords, queries, users
+from app import audit, clock
+from app.accounts import api_keys, devices, logins, passwords, queries, users
 from app.accounts.permissions import SCOPES, SCOPES_OF_ROLE, demand, may
 from app.dashboard import forms, nav
-from app.dashboard.session import asking, limiter, login_limit, settings
+from app.dashboard.session import asking, go_on, limiter, login_limit, note, settings
 from app.db import Row, db
-from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from app.errors import Invalid, Locked, NotFound, Unauthenticated
 
 MOST_KEYS = 100
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # How long a new key may live, in days; "" is for ever.
 LIVES = {"30": "30 days", "90": "90 days", "365": "A year", "": "Until it is revoked"}
 USUAL_LIFE = "90"
@@ -39,6 +40,8 @@ def _page(*, wrong: Wrong | None = None, fresh: api_keys.FreshKey | None = None,
     return render_template(
         "settings/page.html",
         person=queries.user(who.user_id),
+        logins=[each | {"device": devices.named(each["user_agent"])} for each in _living(who.user_id)],
+        this_login=who.session_id,
         keys=[key for key in keys if key["revoked_at"] is None],
         revoked=total - sum(key["revoked_at"] is None for key in keys),
         scopes=[scope for scope in SCOPES if scope in SCOPES_OF_ROLE[who.role]],
@@ -50,6 +53,10 @@ def _page(*, wrong: Wrong | None = None, fresh: api_keys.FreshKey | None = None,
         has_page=nav.has,
         in_force=in_force() if may(who, "manage_users") else None,
     )
+
+
+def _living(user_id: str) -> list[Row]:
+    return [each for each in logins.of_user(user_id) if each["alive"]]
 
 
 def in_force() -> list[Row]:
@@ -93,29 +100,58 @@ def _refused(response: Response) -> bool:
 
 @limiter.shared_limit(login_limit, scope="sign-in-name", key_func=_mine, deduct_when=_refused)
 def change_password() -> AnyResponse:
-    """POST /settings/password: a new one; every login of the account ends, and one signs in again."""
+    """POST /settings/password: a new one; every login of the account ends but this one."""
     who, typed = asking(), request.form
     fault = _fault_of_password(typed.get("current", ""), typed.get("new", ""), typed.get("again", ""))
     if fault:
-        db.session.rollback()
+        db.session.commit()  # a wrong password counts
         return make_response(_page(wrong={"password": fault}), 422)
-    users.change(who.user_id, password=typed["new"], actor=who.user_id)
+    row = users.change(who.user_id, password=typed["new"], actor=who.user_id, keep_login=who.session_id)
     db.session.commit()
-    flash("The password is changed. Sign in with it.", "green")
-    return redirect(url_for("dashboard.sign_in", next=url_for("dashboard.settings")), 303)
+    go_on(row)
+    flash("The password is changed. Everywhere else you are signed out.", "green")
+    return redirect(url_for("dashboard.settings", _anchor="password"), 303)
 
 
 def _fault_of_password(current: str, new: str, again: str) -> dict[str, str]:
     if new != again:
         return {"again": "is not the same as the new password"}
     try:
-        users.sign_in(asking().email, current)
         passwords.checked(new)
+        users.sign_in(asking().email, current)
     except Unauthenticated:
+        note("auth.failed", asking().email)
         return {"current": "is wrong"}
+    except Locked as locked:
+        return {"current": f"cannot be tried now. {locked.message}"}
     except Invalid as wrong:
         return {"new": forms.complaints(wrong).get("password", wrong.message)}
     return {}
+
+
+def end_login(login_id: str) -> AnyResponse:
+    """POST /settings/logins/<login_id>/end: sign out there; nothing that came of that login works any more."""
+    who = asking()
+    if not UUID.fullmatch(login_id):
+        raise NotFound
+    if logins.end_of(who.user_id, login_id):
+        audit.record("auth.signed_out", actor=who.user_id, details={"login": login_id})
+    db.session.commit()
+    if login_id == who.session_id:
+        return redirect(url_for("dashboard.sign_in"), 303)
+    flash("Signed out there.", "green")
+    return redirect(url_for("dashboard.settings", _anchor="logins"), 303)
+
+
+def end_other_logins() -> AnyResponse:
+    """POST /settings/logins/end-others: sign out everywhere but here."""
+    who = asking()
+    ended = logins.end_all(who.user_id, but=who.session_id)
+    if ended:
+        audit.record("auth.signed_out", actor=who.user_id, details={"logins": ended})
+    db.session.commit()
+    flash("You are signed out everywhere else.", "green")
+    return redirect(url_for("dashboard.settings", _anchor="logins"), 303)
 
 
 def make_key() -> AnyResponse:
@@ -139,10 +175,10 @@ def make_key() -> AnyResponse:
 def revoke_key(key_id: str) -> AnyResponse:
     """POST /settings/keys/<key_id>/revoke: it stops working at once, and for good."""
     key = queries.api_key(key_id)
-    if key is None:
+    if (
+        key is None or str(key["user_id"]) != asking().user_id
+    ):  # of those of others nobody learns that they exist
         raise NotFound
-    if str(key["user_id"]) != asking().user_id:
-        raise Forbidden("This key is somebody else's.")
     api_keys.revoke(asking(), key_id)
     db.session.commit()
     flash(f"The key {key['name']} is revoked.", "green")

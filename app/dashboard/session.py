@@ -1,4 +1,4 @@
-"""Coming in and going out by browser: a signed cookie for 12 hours, ended at once by a change of the account.
+"""Coming in and going out by browser: a signed cookie for 12 hours that names its login, and works while that lives.
 
 Writes need the form's token (flask-wtf) and must come from this site's own pages (Sec-Fetch-Site); only the
 dashboard has cookies, so only the dashboard has these checks.
@@ -6,6 +6,8 @@ dashboard has cookies, so only the dashboard has these checks.
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import cast
@@ -26,33 +28,40 @@ from flask import (
 )
 from flask import session as cookie
 from flask.sessions import SecureCookieSessionInterface
-from flask_limiter import Limiter
+from flask_limiter import Limiter, RequestLimit
 from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from app import audit
-from app.accounts import attempts, permissions, queries, users
+from app.accounts import attempts, logins, permissions, queries, users
 from app.accounts.permissions import Principal
 from app.db import AWAY, Row, db
-from app.errors import Forbidden, Malformed, Unauthenticated
+from app.errors import Forbidden, Locked, Malformed, Unauthenticated, waiting
 from app.kept import Kept
 from app.observe import logs
 from app.settings import Settings
 
 LIFETIME = timedelta(hours=12)
-ATTEMPTS = "5 per minute;20 per hour"
+ATTEMPTS = "10 per minute;20 per hour"
+"""Wrong passwords from one address, and for one name: as by the API. An account locks sooner (app/accounts/lockout.py)."""
 THEMES = ("light", "dark")
 PUBLIC = {
     "dashboard.sign_in",
     "dashboard.signing_in",
+    "dashboard.oidc_start",
+    "dashboard.oidc_return",
     "dashboard.theme",
     "dashboard.approval_link",
     "dashboard.approval_link_answering",
+    "dashboard.forgot",
+    "dashboard.forgetting",
+    "dashboard.choose_password",
+    "dashboard.choosing_password",
 }
 
-WITHOUT_REFERER = {"dashboard.approval_link_answering"}
+WITHOUT_REFERER = {"dashboard.approval_link_answering", "dashboard.choosing_password"}
 """Their pages send none, because their address is a secret; `protect` demands one of whoever comes by https."""
 
 WITHOUT_TOKEN = {"dashboard.polling_report"}
@@ -72,18 +81,25 @@ limiter = Limiter(
 class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
     """Sends the cookie with `Secure` to whoever came by https, so that plain http at home works too."""
 
+    def get_cookie_name(self, app: Flask) -> str:
+        """Where all come by https, a name with which browsers take the cookie from this very host only."""
+        name: str = app.config["SESSION_COOKIE_NAME"]
+        return f"__Host-{name}" if app.config["CALLBOARD"].force_https else name
+
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         """Whether this answer went out encrypted (ProxyFix has set it right behind a proxy)."""
         return request.is_secure
 
 
 class Person(flask_login.UserMixin):
-    """Who is signed in, as Flask-Login wants it; the version in the id ends sessions of changed accounts."""
+    """Who is signed in, as Flask-Login wants it; the version and the login in the id end sessions that are over."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, login_id: str) -> None:
         """Take what is needed from the user's row."""
-        self.principal = Principal(user_id=str(row["user_id"]), email=row["email"], role=row["role"])
-        self._id = f"{row['user_id']}:{row['token_version']}"
+        self.principal = Principal(
+            user_id=str(row["user_id"]), email=row["email"], role=row["role"], session_id=login_id
+        )
+        self._id = f"{row['user_id']}:{row['token_version']}:{login_id}"
 
     def get_id(self) -> str:
         """What the cookie carries."""
@@ -131,9 +147,17 @@ def _load(cookie_id: str) -> Person | None:
 
 
 def _person(cookie_id: str) -> Person | None:
-    user_id, _, version = cookie_id.partition(":")
-    row = queries.user(user_id)
-    return Person(row) if row and row["enabled"] and str(row["token_version"]) == version else None
+    parts = cookie_id.split(":")
+    if len(parts) != 3:  # signed in before logins were kept
+        return None
+    user_id, version, login_id = parts
+    row = queries.signed_in(user_id, int(version), login_id)
+    if row is None:
+        return None
+    if row["use_is_news"]:
+        with suppress(*AWAY), db.transaction():
+            logins.touch(login_id)
+    return Person(row, login_id)
 
 
 def _guard() -> None:
@@ -198,7 +222,7 @@ def settings() -> Settings:
 def sign_in() -> AnyResponse | str:
     """GET /sign-in: the form; who is signed in already goes on."""
     if flask_login.current_user.is_authenticated:
-        return redirect(_back(request.args.get("next")))
+        return redirect(where(request.args.get("next")))
     return _form(back=request.args.get("next", ""))
 
 
@@ -215,27 +239,66 @@ def _refused(response: Response) -> bool:
     return response.status_code == 401
 
 
-@limiter.shared_limit(login_limit, scope="sign-in-address", deduct_when=_refused)
-@limiter.shared_limit(login_limit, scope="sign-in-name", key_func=_tried_name, deduct_when=_refused)
+def _too_many(limit: RequestLimit) -> Response:
+    """The form again, with when to try again, for whoever was wrong too often from one address."""
+    seconds = max(1, math.ceil(limit.reset_at - time.time()))
+    return _wait(f"Too many attempts. Try again in {waiting(seconds)}.", seconds)
+
+
+def _wait(words: str, seconds: int) -> Response:
+    email, back = request.form.get("email", "").strip(), request.form.get("next", "")
+    response = make_response(_form(back=back, email=email, wrong=words), 429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+@limiter.shared_limit(login_limit, scope="sign-in-address", deduct_when=_refused, on_breach=_too_many)
+@limiter.shared_limit(
+    login_limit, scope="sign-in-name", key_func=_tried_name, deduct_when=_refused, on_breach=_too_many
+)
 def signing_in() -> AnyResponse:
     """POST /sign-in: check the credentials, begin a new session, go where the person wanted to."""
     email, back = request.form.get("email", "").strip(), request.form.get("next", "")
     try:
         row = users.sign_in(email, request.form.get("password", ""))
     except Unauthenticated as wrong:
-        _note("auth.failed", email.lower()[:200])
+        note("auth.failed", email.lower()[:200])
         return make_response(_form(back=back, email=email, wrong=wrong.message), 401)
-    _note("auth.signed_in", str(row["user_id"]))
+    except Locked as locked:
+        if locked.counted:
+            note("auth.failed", email.lower()[:200])
+        return _wait(locked.message, locked.retry_after)
+    come_in(row, method="password")
+    return redirect(where(back), 303)
+
+
+def come_in(row: Row, *, method: logins.Method) -> None:
+    """Begin a session for a user who has just proved who they are: a login, an audit entry, a new cookie; commits."""
+    user_id = str(row["user_id"])
+    login_id = logins.open_login(
+        user_id,
+        kind="browser",
+        method=method,
+        ip=request.remote_addr,
+        user_agent=request.user_agent.string,
+        life=LIFETIME,
+    )
+    note("auth.signed_in", user_id, method=method)
     cookie.clear()  # a session known before signing in is worth nothing afterwards
     cookie.permanent = True
-    flask_login.login_user(Person(row))
-    return redirect(_back(back), 303)
+    flask_login.login_user(Person(row, login_id))
 
 
-def _note(event: str, who: str) -> None:
-    """Write an attempt to sign in into the log and the audit, for good: nothing else is under way."""
-    log.info(event, who=who, ip=request.remote_addr)
-    audit.record(event, actor=who, correlation_id=g.get("request_id"), details={"ip": request.remote_addr})
+def go_on(row: Row) -> None:
+    """Keep the present session though the account has changed: its cookie gets the user's new version."""
+    flask_login.login_user(Person(row, str(asking().session_id)))
+
+
+def note(event: str, who: str, **more: str) -> None:
+    """Write an attempt to sign in into the log and the audit, for good: commits, as nothing else is under way."""
+    details = {"ip": request.remote_addr, **more}
+    log.info(event, who=who, **details)
+    audit.record(event, actor=who, correlation_id=g.get("request_id"), details=details)
     db.session.commit()
 
 
@@ -252,7 +315,12 @@ def _form(*, back: str, email: str = "", wrong: str = "") -> str:
 
 
 def sign_out() -> AnyResponse:
-    """POST /sign-out: forget the session."""
+    """POST /sign-out: end the login, so that no copy of the cookie opens anything, and forget the session."""
+    who = asking()
+    if who.session_id:
+        logins.end(who.session_id)
+    audit.record("auth.signed_out", actor=who.user_id)
+    db.session.commit()
     flask_login.logout_user()
     cookie.clear()
     flash("You are signed out.", "green")
@@ -262,12 +330,12 @@ def sign_out() -> AnyResponse:
 def theme() -> AnyResponse:
     """POST /theme: light or dark, kept in a cookie; what the button does where there is no JavaScript."""
     now = request.cookies.get("theme")
-    response = redirect(_back(request.form.get("next")), 303)
+    response = redirect(where(request.form.get("next")), 303)
     response.set_cookie("theme", "light" if now == "dark" else "dark", max_age=31_536_000, samesite="Lax")
     return response
 
 
-def _back(wanted: str | None) -> str:
+def where(wanted: str | None) -> str:
     """`wanted` if it is a page of ours, else the first page: never another site, never a fragment."""
     home = url_for("dashboard.now")
     if not wanted or not wanted.startswith("/") or wanted.startswith(("//", "/\\", "/ui/", "/sign-")):

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from app.accounts.permissions import (
+    NO,
     OWNER,
     SCOPES,
     TABLE,
@@ -15,6 +19,8 @@ from app.accounts.permissions import (
     own_only,
 )
 from app.errors import Forbidden, NotFound
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "accounts.md"
 
 
 def somebody(role: str, **more: object) -> Principal:
@@ -60,7 +66,7 @@ def test_admins_may_everything() -> None:
 def test_viewers_change_nothing_but_their_own_keys_and_views_and_answer_what_names_them() -> None:
     writes = {verb for verb, rule in TABLE.items() if rule.scope != "read" and may(somebody("viewer"), verb)}
 
-    assert writes == {"manage_api_keys", "save_view", "answer_approval"}
+    assert writes == {"manage_api_keys", "manage_logins", "save_view", "answer_approval"}
     viewer = somebody("viewer")
     question = {
         "approvers": [],
@@ -117,3 +123,12 @@ def test_a_verb_that_is_not_in_the_table_is_an_error() -> None:
 
 def test_owner_never_appears_for_admins() -> None:
     assert not [verb for verb, rule in TABLE.items() if rule.admin is OWNER]
+
+
+def test_the_document_says_the_same() -> None:
+    said = {"yes": YES, "own": OWNER, "–": NO}
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\S+) \| (\S+) \| (\S+) \| (\w+) \|$", DOCUMENT.read_text(), re.MULTILINE
+    )
+
+    assert {verb: (*(said[each] for each in cells), scope) for verb, *cells, scope in rows} == TABLE

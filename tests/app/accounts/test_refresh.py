@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 from flask import Flask
 
-from app.accounts import queries, refresh, users
+from app.accounts import logins, queries, refresh, users
 from app.accounts.refresh import Session
 from app.db import db
 
@@ -100,7 +100,7 @@ def test_the_refresh_token_alone_can_end_its_login(login: Session) -> None:
 
 
 def test_all_logins_of_a_user_can_be_ended(login: Session, user_id: str) -> None:
-    assert refresh.close_all_of(user_id) == 1
+    assert logins.end_all(user_id) == 1
     assert queries.bearer(login.claims) is None
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from datetime import timedelta
 from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app import clock
 from app.accounts import tokens
@@ -99,3 +103,72 @@ def test_a_key_that_was_replaced_still_opens_while_it_is_listed() -> None:
 def test_a_short_key_does_not_sign() -> None:
     with pytest.raises(ValueError, match="at least 32"):
         tokens.issue(CLAIMS, key="short", life=HOUR)
+
+
+@pytest.mark.parametrize(
+    "kid", ["../../../../dev/null", "/proc/sys/kernel/randomize_va_space", "' OR 1=1 --", "x" * 9999]
+)
+def test_nothing_is_looked_up_by_the_key_id_of_a_header(kid: str) -> None:
+    body = jwt.decode(forged(), options={"verify_signature": False})
+
+    for key in ("", "0", KEY[:-1], "w" * 40):
+        assert (
+            tokens.read(
+                with_header({"alg": "HS256", "typ": "JWT", "kid": kid}, body, key.encode()), keys=(KEY,)
+            )
+            is None
+        )
+    genuine = with_header({"alg": "HS256", "typ": "JWT", "kid": kid}, body, KEY.encode())
+    assert tokens.read(genuine, keys=(KEY,)) == CLAIMS  # ours: the header decides nothing
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"jku": "http://127.0.0.1/keys"}, {"x5u": "http://127.0.0.1/c"}, {"jwk": {"kty": "oct", "k": "d3d3"}}],
+)
+def test_a_header_cannot_bring_its_own_key(header: dict[str, Any]) -> None:
+    body = jwt.decode(forged(), options={"verify_signature": False})
+
+    assert (
+        tokens.read(with_header({"alg": "HS256", "typ": "JWT", **header}, body, b"www"), keys=(KEY,)) is None
+    )
+
+
+def test_a_public_key_is_no_secret_and_no_signature_of_its_private_one_is_taken() -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    body = jwt.decode(forged(), options={"verify_signature": False})
+    by_public = with_header({"alg": "HS256", "typ": "JWT"}, body, public)
+    by_private = jwt.encode(body, private, algorithm="RS256")
+
+    for token in (by_public, by_private):
+        assert tokens.read(token, keys=(KEY,)) is None
+    for key in (KEY, public.decode()):  # even where somebody put the public key into JWT_SECRET
+        assert tokens.read(by_private, keys=(key,)) is None
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["none", "None", "NONE", "nOnE", "HS512", "RS256", "ES256", "EdDSA", "", "hs256"]
+)
+def test_only_one_algorithm_is_taken_however_it_is_written(algorithm: str) -> None:
+    body = jwt.decode(forged(), options={"verify_signature": False})
+
+    assert tokens.read(with_header({"alg": algorithm, "typ": "JWT"}, body, KEY.encode()), keys=(KEY,)) is None
+
+
+def test_a_token_cannot_be_prolonged_or_passed_on() -> None:
+    header, body, signature = forged().split(".")
+    told = json.loads(base64.urlsafe_b64decode(body + "=="))
+    for change in ({"exp": told["exp"] + 999_999}, {"sub": CLAIMS.session_id}, {"ver": 4}):
+        assert tokens.read(f"{header}.{part(told | change)}.{signature}", keys=(KEY,)) is None
+
+
+def part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def with_header(header: dict[str, Any], body: dict[str, Any], key: bytes) -> str:
+    """A token signed with HMAC-SHA256 and `key`, whatever its header says; made by hand, as libraries refuse to."""
+    signed = f"{part(header)}.{part(body)}"
+    signature = hmac.new(key, signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
