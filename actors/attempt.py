@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from actors.clearance import Clearance
+from actors.confidential import Confidential
 from actors.desk import Desk
 from actors.purse import Purse
 from actors.runners.base import Answer, ProviderDesk
@@ -90,6 +91,8 @@ class Attempt:
         self.score: float | None = None
         self.clearance: Clearance | None = None
         """What policies want to be asked; None: nobody has looked."""
+        self.confidential: Confidential | None = None
+        """Its secrets; None until they are opened."""
 
     # -- what agents call
 
@@ -104,7 +107,7 @@ class Attempt:
 
     def progress(self, percent: float, step: str | None = None) -> None:
         """Say how far the work is; values outside 0-100 are brought inside."""
-        whole = max(0, min(100, int(percent)))
+        whole, step = max(0, min(100, int(percent))), self.hide(step)
         self._moved(step)
         with self._lock:
             self._news["progress"] = whole
@@ -114,8 +117,8 @@ class Attempt:
     def stage(self, name: str, step: str | None = None) -> None:
         """Enter a named stage; it also becomes an event."""
         with self._lock:
-            self._news["stage"] = name[:100]
-            self._news["current_step"] = step or name
+            self._news["stage"] = self.hide(name)[:100]
+            self._news["current_step"] = self.hide(step or name)
         self._say("stage", step or name, "info", "agent", {"stage": name})
 
     def event(self, kind: str, message: str, *, level: str = "info", **data: Any) -> None:
@@ -127,6 +130,7 @@ class Attempt:
         self, call_id: str, name: str, arguments: dict[str, Any] | str, summary: str = ""
     ) -> None:
         """A tool call is in flight."""
+        arguments, summary = self.hide(arguments), self.hide(summary)
         data = {"call_id": call_id, "name": name, "arguments": brief(arguments)}
         self._say("tool", f"{name} {summary}".strip(), "info", "tool", data)
         if self.watchdog:
@@ -253,11 +257,12 @@ class Attempt:
         found = self._insist(lambda: drafts.one(self.claim.job_id, number))
         if found is None:
             raise PermanentError(f"the job has no draft {number}")
-        return dict(found["content"])
+        return self.confidential.open(found["content"]) if self.confidential else dict(found["content"])
 
     def keep_draft(self, number: int, content: dict[str, Any], **made: Any) -> None:
         """Keep a draft; `made`: source, model, seconds."""
-        self._demand_mine(lambda mine: drafts.keep(number=number, content=content, **mine, **made))
+        kept = self.as_kept(content)
+        self._demand_mine(lambda mine: drafts.keep(number=number, content=kept, **mine, **made))
 
     def judged_draft(self, number: int, report: dict[str, Any]) -> None:
         """Keep a draft's report."""
@@ -332,6 +337,14 @@ class Attempt:
 
     # -- what the worker calls
 
+    def hide(self, value: Any) -> Any:
+        """The same text or JSON without the secrets of the attempt."""
+        return self.confidential.hide(value) if self.confidential else value
+
+    def as_kept(self, result: Any) -> Any:
+        """A result as it is written down, with its secrets sealed."""
+        return self.confidential.seal(result) if self.confidential and isinstance(result, dict) else result
+
     def take_report(self) -> Report:
         """What was said since the last report."""
         with self._lock:
@@ -387,6 +400,7 @@ class Attempt:
         *,
         moves: bool = True,
     ) -> None:
+        message, data = self.hide(message), self.hide(data)
         if moves and kind not in OUR_WORDS:
             self._moved(message)
         with self._lock:

@@ -17,7 +17,7 @@ from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.observe import logs
+from app.observe import logs, metrics
 
 log = logs.get("broker")
 
@@ -109,7 +109,8 @@ class Ringer:
         if time.monotonic() < self.silent_until:
             return
         try:
-            self._ring(pool, times)
+            with metrics.redis_operation("ring"):
+                self._ring(pool, times)
         except (redis.RedisError, dramatiq.errors.BrokerConnectionError) as away:
             self.silent_until = time.monotonic() + AWAY_SECONDS
             log.warning("bell.away", pool=pool, error=type(away).__name__)

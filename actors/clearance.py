@@ -13,7 +13,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
-from app.agents import registry
+from app.agents import registry, secrecy
 from app.agents.definition import Definition
 from app.approvals import asking, policies, queries
 from app.approvals.policies import Policy
@@ -102,13 +102,14 @@ class Clearance:
 
     def _demand(self, policy: Policy, moment: list[Any], question: str, facts: dict[str, Any]) -> None:
         claim = self.claim
+        parameters = secrecy.hidden(self.definition.ours.parameters, claim.parameters)
         digest = asking.digest(
-            "policy", policy.policy_id, moment, claim.agent_id, claim.agent_version, claim.parameters
+            "policy", policy.policy_id, moment, claim.agent_id, claim.agent_version, parameters
         )
         with db.quick():
             answer = asking.answer_to(claim.job_id, digest)
         if answer is None:
-            shown = {"policy": policy.name, "agent": claim.agent_id, "parameters": claim.parameters} | facts
+            shown = {"policy": policy.name, "agent": claim.agent_id, "parameters": parameters} | facts
             raise Asked(_question(policy, question, shown, digest))
         if answer["decision"] != "approve":
             refused = NotPermitted(_refusal(policy, answer), user_error=True, details={"policy": policy.name})

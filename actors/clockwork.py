@@ -15,7 +15,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 import app
-from actors import bulk, sweeps
+from actors import auditor, bulk, sweeps
 from actors.broker import make_ringer
 from actors.delivery import Courier
 from actors.runners.privacy import hide_process
@@ -23,7 +23,9 @@ from app import clock
 from app import settings as configuration
 from app.db import AWAY, db, make_engine
 from app.jobs import dispatch
-from app.observe import logs
+from app.observe import logs, tracing
+from app.ops import counting
+from app.ops.doctor import at_start
 
 log = logs.get("clockwork")
 
@@ -73,6 +75,8 @@ def make_scheduler(settings: configuration.Settings) -> BlockingScheduler:
         ("roll_up", sweeps.roll_up, ROLL_UP_SECONDS),
         ("watch", sweeps.watch, settings.alert_interval_seconds),
         ("purge", sweeps.purge, 3600.0),
+        ("seal_audit", auditor.seal, auditor.SEAL_SECONDS),
+        ("look_at_audit", auditor.look, auditor.LOOK_SECONDS),
     ):
         scheduler.add_job(guarded(name, lambda do=do: do(settings)), "interval", seconds=seconds, id=name)  # type: ignore[misc]
     return scheduler
@@ -80,12 +84,17 @@ def make_scheduler(settings: configuration.Settings) -> BlockingScheduler:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = configuration.load()
-    logs.configure(settings.log_level, settings.log_format)
+    settings = configuration.load_or_exit()
+    logs.configure(settings.log_level, settings.log_format, service="scheduler", version=app.__version__)
+    logs.catch_the_rest()
+    counting.begin(settings.home, "scheduler")
     hide_process()
     db.open(make_engine(settings.database_url, pool_size=4, max_overflow=6, name="callboard-scheduler"))
     dispatch.use(make_ringer(settings.redis_url).ring)
+    app.seal_by(settings)
     app.tell_by(settings)
+    tracing.start(settings.traces, role="scheduler", release=app.__version__)
+    at_start.tell(settings)
     scheduler = make_scheduler(settings)
     courier = Courier(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,6 +103,7 @@ def main() -> None:
     courier.start()
     scheduler.start()
     courier.stop()
+    tracing.stop()
 
 
 if __name__ == "__main__":

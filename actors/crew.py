@@ -25,5 +25,6 @@ def make_worker(settings: configuration.Settings) -> tuple[Bell, Post]:
         broker.add_middleware(middleware)
     jobs.declare(broker, post)
     dispatch.use(post.ringer.ring)
+    app.seal_by(settings)
     app.tell_by(settings)
     return broker, post

@@ -16,12 +16,19 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from opentelemetry.trace import SpanKind
+
+from app import clock
+from app.accounts import links as account_links
+from app.accounts.links import Purpose
 from app.approvals import links
 from app.db import AWAY, Row, db
 from app.errors import CallboardError, Released
-from app.notify import deliveries, endpoints, secrets, setup
+from app.jobs import queries as jobs
+from app.notify import deliveries, endpoints, passwords, secrets, setup
 from app.notify.deliveries import Outcome
-from app.observe import logs
+from app.observe import correlation, logs, tracing
+from app.workflows import queries as workflows
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -127,6 +134,26 @@ class Courier:
             self._bell.set()
 
     def _sent(self, delivery: Row) -> Outcome:
+        """Send it as a part of what it tells of, whose id and trace go along."""
+        origin = _origin(delivery)
+        attributes = {
+            "messaging.operation.type": "send",
+            "callboard.delivery.id": delivery["delivery_id"],
+            "callboard.delivery.channel": delivery["channel"],
+            "callboard.event": delivery["event"],
+            "callboard.correlation_id": origin["correlation_id"],
+        }
+        name, parent = f"send {delivery['channel']}", origin["traceparent"]
+        with (
+            correlation.carrying(origin["correlation_id"]),
+            tracing.span(name, attributes, kind=SpanKind.PRODUCER, parent=parent) as span,
+        ):
+            outcome = self._tried(delivery)
+            if outcome.error is not None:
+                tracing.failed(span, "not_delivered")
+            return outcome
+
+    def _tried(self, delivery: Row) -> Outcome:
         try:
             return self._by_channel(delivery)
         except Released:
@@ -142,6 +169,9 @@ class Courier:
         if delivery["channel"] == "email":
             from actors.channels import email
 
+            purpose = passwords.purpose_of(delivery["event"])
+            if purpose:
+                return _send_password_link(delivery, purpose, self.settings)
             return email.send(delivery, self.settings, answer_at=_answer_at(delivery, self.settings))
         if delivery["channel"] == "chat":
             from actors.channels import chat
@@ -154,7 +184,7 @@ class Courier:
         if why_not:
             return Outcome(skipped=why_not)
         return webhook.send(
-            delivery, keys, patrol=self._patrol, allow_private=self.settings.http_allow_private
+            delivery, keys, patrol=self._patrol, allow_private=bool(self.settings.http_allow_private)
         )
 
     def _patrol(self) -> None:
@@ -192,6 +222,17 @@ class Courier:
             thread.join(timeout=max(0.0, until - time.monotonic()))
 
 
+def _origin(delivery: Row) -> Row:
+    """{correlation_id, traceparent} of the job or run that is told of; None where there is none, or nobody can say."""
+    look = {"job": jobs.origin, "workflow": workflows.origin}.get(delivery["subject_type"] or "")
+    try:
+        with db.quick():
+            found = look(delivery["subject_id"]) if look else None
+    except AWAY:
+        found = None
+    return found or {"correlation_id": None, "traceparent": None}
+
+
 def _answer_at(delivery: Row, settings: Settings) -> str | None:
     """Where whoever gets this mail answers without signing in; None if it asks them nothing.
 
@@ -206,6 +247,24 @@ def _answer_at(delivery: Row, settings: Settings) -> str | None:
     except CallboardError:  # settled meanwhile, or a rule sends it to somebody who is not asked
         return None
     return links.address(settings.public_url, token)
+
+
+def _send_password_link(delivery: Row, purpose: Purpose, settings: Settings) -> Outcome:
+    """Mail a link by which its reader chooses a password, made now; an earlier one of theirs stops working."""
+    from actors.builtin.mail import Server
+    from actors.channels import email
+
+    if clock.now() - delivery["created_at"] > account_links.LIVES[purpose]:
+        return Outcome(skipped="It could not be sent in time; ask for another link.")
+    if Server.from_settings(settings.smtp).missing:  # before a link is made that nobody gets
+        return email.send(delivery, settings)
+    try:
+        with db.transaction():
+            token = account_links.make(delivery["subject_id"], purpose)
+    except CallboardError as refused:
+        return Outcome(skipped=refused.message)
+    link = {"link": account_links.address(settings.public_url, token)}
+    return email.send(delivery | {"payload": delivery["payload"] | link}, settings)
 
 
 def signing(delivery: Row) -> tuple[str | None, list[str]]:

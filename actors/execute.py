@@ -16,12 +16,14 @@ from typing import Any, TypeVar
 from actors import followups
 from actors.attempt import FIRST_PAUSE, LONGEST_PAUSE, Attempt
 from actors.clearance import Clearance
+from actors.confidential import Confidential
 from actors.desk import Desk
 from actors.gatekeeper import gate_of, is_gated, result_of
 from actors.post import REFUSED, Post
 from actors.purse import Purse
 from actors.runners import get as runner_named
 from actors.runners.base import Work
+from actors.spans import AttemptSpan, attempt_span
 from actors.watchdog import watchdog_for
 from app.agents import registry
 from app.agents.definition import Definition
@@ -41,8 +43,8 @@ from app.errors import (
 from app.jobs import lifecycle, queries, timeline
 from app.jobs.claims import Claim
 from app.jobs.lifecycle import Success
-from app.jobs.states import Reason
-from app.observe import logs
+from app.jobs.states import Priority, Reason
+from app.observe import correlation, logs, metrics
 
 log = logs.get("execute")
 
@@ -68,6 +70,11 @@ class AttemptFailed(Exception):
         self.post, self.claim, self.definition, self.error, self.trace = post, claim, definition, error, trace
         self.settled = False
 
+    def without(self, hide: Callable[[Any], Any]) -> None:
+        """Take the secrets of the attempt out of what is written of its failure."""
+        self.error.message, self.trace = hide(self.error.message), hide(self.trace)
+        self.error.details = hide(self.error.details)
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -75,6 +82,8 @@ class Ending:
 
     settle: Callable[[], None]
     word: str
+    reason: str | None = None
+    """Why it is held."""
 
 
 def run_next(post: Post) -> bool:
@@ -82,33 +91,53 @@ def run_next(post: Post) -> bool:
     claim = _claim(post)
     if claim is None:
         return False
+    correlation.bind(claim.correlation_id)  # also for what the middleware says of a failure
+    with attempt_span(claim, post.worker_id) as span:
+        _see_through(post, claim, span)
+        followups.of(claim)
+    return True
+
+
+def _see_through(post: Post, claim: Claim, span: AttemptSpan) -> None:
     attempt: Attempt | None = None
-    began = time.monotonic()
+    began, outcome = time.monotonic(), "failed"
+    log.info("attempt.began", job_id=claim.job_id, agent_id=claim.agent_id, attempt=claim.fence)
     try:
         definition = _definition(post, claim)
         attempt = _open(post, claim, definition)
         ending = _run(post, attempt, definition)
         _write_news(attempt)
         settle(post, claim, ending.settle)
+        outcome = ending.word
+        span.ended(ending.word, ending.reason)
         log.info("attempt.ended", job_id=claim.job_id, agent_id=claim.agent_id, attempt=claim.fence,
                  outcome=ending.word, seconds=round(time.monotonic() - began, 3))  # fmt: skip
     except LostLease:
+        outcome = "lost"
+        span.ended("lost")
         log.warning("attempt.lost", job_id=claim.job_id, attempt=claim.fence)
     except AttemptFailed as failed:
+        span.failed(failed.error)
         if attempt:
-            failed.partial = kept_of(attempt.partial_result)
+            failed.partial = kept_of(attempt.as_kept(attempt.partial_result))
+            failed.without(attempt.hide)
             _write_news(attempt)
         raise
     finally:
+        metrics.count(metrics.ATTEMPTS, claim.agent_id, outcome)
+        metrics.observe(metrics.ATTEMPT_SECONDS, time.monotonic() - began, claim.agent_id)
         if attempt:
             post.leave(attempt)
             attempt.close()
-    followups.of(claim)
-    return True
 
 
 def _claim(post: Post) -> Claim | None:
-    return post.claims.ask(None)
+    began = time.monotonic()
+    claim = post.claims.ask(None)
+    if claim is not None:
+        metrics.observe(metrics.CLAIM_SECONDS, time.monotonic() - began)
+        metrics.observe(metrics.WAIT_SECONDS, claim.waited_seconds, Priority(claim.priority_rank).word)
+    return claim
 
 
 def _definition(post: Post, claim: Claim) -> Definition:
@@ -150,6 +179,7 @@ def time_limit(most: int, command_default: int, claim: Claim, definition: Defini
 def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     claim = attempt.claim
     try:
+        attempt.confidential = Confidential(claim, definition, post.settings)
         clearance = hold_on(post, claim, lambda: cleared(claim, definition))
         attempt.clearance = clearance
         whole = clearance.minds_spending
@@ -159,7 +189,8 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         result = result_of(runner_named(definition.ours.runner), work, attempt, gate, demanded)
         if definition.ours.produced_by:
             result = result | {"produced_by": definition.ours.produced_by}
-        return Ending(lambda: _complete(post, definition, _success(attempt, result)), "completed")
+        kept = attempt.as_kept(result)
+        return Ending(lambda: _complete(post, definition, _success(attempt, kept)), "completed")
     except Cancelled:
         if attempt.lost:
             raise LostLease from None
@@ -167,7 +198,7 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     except Released:
         return Ending(quickly(lambda: lifecycle.release(claim)), "released")
     except Held as held:
-        return Ending(quickly(partial(_hold, claim, held)), "held")
+        return Ending(quickly(partial(_hold, claim, held)), "held", held.reason)
     except Asked as asked:
         attempt.event("asked", f"Asks: {str(asked)[:LONGEST_TOLD]}", by=asked.question.get("kind", "agent"))
         return Ending(partial(_ask, post, attempt, definition, asked), "asked")
@@ -199,7 +230,7 @@ def _ask(post: Post, attempt: Attempt, definition: Definition, asked: Asked) -> 
             if not report.is_empty:
                 timeline.write(report)
             if lifecycle.wait_for_answer(claim):
-                asking.ask_for_job(claim, asked.question)
+                asking.ask_for_job(claim, attempt.hide(asked.question))
     except AWAY:
         attempt.put_back(report)
         raise
@@ -220,7 +251,7 @@ def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
         job_id=claim.job_id,
         attempt=claim.fence,
         agent_id=claim.agent_id,
-        parameters=claim.parameters,
+        parameters=attempt.confidential.parameters if attempt.confidential else claim.parameters,
         config={"model": definition.extra.get("model"), "tools": definition.extra.get("tools")}
         | definition.runner_config
         | {
@@ -307,7 +338,9 @@ def _complete(post: Post, definition: Definition, success: Success) -> None:
 
 def settle(post: Post, claim: Claim, verb: Callable[[], None]) -> None:
     """Write an outcome; while Postgres is away hold it and try again. LostLease: another worker owns the job."""
+    began = time.monotonic()
     hold_on(post, claim, verb)
+    metrics.observe(metrics.SETTLE_SECONDS, time.monotonic() - began)
 
 
 def hold_on(post: Post, claim: Claim, do: Callable[[], Found]) -> Found:

@@ -174,7 +174,7 @@ class Heartbeat:
         if began - self._health_at > HEALTH_SECONDS or registry.waits_for_a_look(post.settings.pools):
             checkup.note_health(
                 post.settings.pools,
-                http_allow_private=post.settings.http_allow_private,
+                http_allow_private=bool(post.settings.http_allow_private),
                 secret=post.settings.secret,
             )
             self._health_at = began

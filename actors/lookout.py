@@ -18,7 +18,7 @@ from actors.jobs import work_until_empty
 from actors.middleware import dead_letter, retry
 from actors.post import Post
 from app.db import AWAY
-from app.observe import logs
+from app.observe import logs, metrics
 
 log = logs.get("lookout")
 
@@ -65,7 +65,8 @@ class Lookout:
 
     def _notice_redis(self) -> None:
         try:
-            self._client.ping()
+            with metrics.redis_operation("ping"):
+                self._client.ping()
             away = False
         except redis.RedisError:
             away = True

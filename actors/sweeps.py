@@ -7,13 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from actors import bulk, followups, news
-from app.accounts import refresh
+from actors import auditor, bulk, followups, news
+from app.accounts import links as account_links
+from app.accounts import lockout, logins, refresh
 from app.agents import registry
 from app.alerts import measures, watching
 from app.alerts import queries as alerts
 from app.approvals import answering, links
 from app.approvals import queries as approvals
+from app.audit import retention
 from app.budgets import changes, limits
 from app.budgets.changes import Kept
 from app.db import AWAY, db
@@ -220,11 +222,15 @@ def purge(settings: Settings) -> None:
         runs.purge(settings.job_retention_days)
         queries.prune(settings.history_retention_days)
         refresh.prune()
+        logins.prune()
+        lockout.prune()
+        account_links.prune()
         deliveries.purge(settings.job_retention_days)
         links.forget(settings.job_retention_days)
         rollups.purge(settings.history_retention_days)
         minutes.forget()
         alerts.purge(settings.history_retention_days)
+        retention.trim(settings.history_retention_days)
         if gone:
             log.info("purge.done", jobs=gone)
 
@@ -245,5 +251,6 @@ def stand_in(settings: Settings) -> None:
         sweep(settings)
         bulk.attend()
         roll_up(settings)
+        auditor.seal(settings)
         if time.monotonic() - _watched_at > settings.alert_interval_seconds:
             watch(settings)

@@ -228,7 +228,7 @@ def _roots() -> list[str]:
 
 def _private_allowed() -> bool:
     told = asked_for({"env": ["HTTP_ALLOW_PRIVATE"]}, "env").get("HTTP_ALLOW_PRIVATE", "")
-    return told.lower() in {"1", "true", "yes", "on"}
+    return told.lower() in {"1", "true", "yes", "on", "in-production"}
 
 
 def _from_stdin() -> JSON:

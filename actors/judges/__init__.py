@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -47,7 +47,9 @@ class Judges:
     """Makes the checks of one attempt."""
 
     def __init__(self, work: Work, context: Context, *, pauses: Sequence[float] = PAUSES) -> None:
-        """`work` is the agent's: its parameters are what was asked for."""
+        """`work` is the agent's: its parameters are what was asked for; what is secret in them no judge hears."""
+        if secrets := getattr(context, "confidential", None):
+            work = replace(work, parameters=secrets.shown)
         self.work, self.context, self.pauses = work, context, tuple(pauses)
         self._calls = 0
 

@@ -7,6 +7,8 @@ from typing import Any
 import dramatiq
 import structlog
 
+from app.observe import correlation
+
 
 class LogContext(dramatiq.Middleware):
     """Binds who works and for which pool; cleared after each message so that nothing leaks into the next."""
@@ -23,4 +25,5 @@ class LogContext(dramatiq.Middleware):
         self, _broker: Any, _message: Any, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
         """Forget."""
+        correlation.bind(None)
         structlog.contextvars.clear_contextvars()

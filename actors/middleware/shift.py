@@ -16,7 +16,7 @@ from actors.heartbeat import Heartbeat
 from actors.lookout import Lookout
 from actors.post import Post
 from app.db import AWAY, db, make_engine
-from app.observe import logs
+from app.observe import logs, metrics, tracing
 from app.workers import fleet
 
 log = logs.get("shift")
@@ -35,6 +35,7 @@ class Shift(dramatiq.Middleware):
     def after_process_boot(self, _broker: Any) -> None:
         """Main thread, after Dramatiq installed its handlers and before any thread runs."""
         open_engine(self.post)
+        tracing.start(self.post.settings.traces, role="worker", release=app.__version__)
         stock = signal.getsignal(signal.SIGTERM)
 
         def once(number: int, frame: FrameType | None) -> None:
@@ -63,11 +64,13 @@ class Shift(dramatiq.Middleware):
         self.lookout.stop()
         self.courier.stop()
         self.heartbeat.stop()
+        metrics.write()  # forked processes end without what Python does at exit
         try:
             with db.quick():
                 fleet.leave(self.post.worker_id)
         except AWAY:
             log.warning("goodbye.unheard")
+        tracing.stop()
 
 
 def open_engine(post: Post) -> None:

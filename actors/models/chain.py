@@ -24,8 +24,10 @@ from actors.models.output import closable, told_schema
 from actors.models.providers import model_for, settings_for
 from actors.models.wish import Wish
 from actors.runners.base import JSON, Context, Pass, ProviderSpec, Refused, Work
+from actors.spans import model_span, tell_answer
 from app import clock
 from app.errors import Held, JobError, PermanentError, RateLimitError, TemporaryError
+from app.observe.tracing import failed
 
 USUAL_ANSWER_TOKENS = 1000
 SOON = timedelta(seconds=5)  # a refusal for want of a place says no time
@@ -157,12 +159,33 @@ class Chain:
             chunk_seconds=self.wish.chunk_seconds,
         )
         try:
-            response = loop.run(listen(question, ear), self.context.stop_due)
+            response = self._heard(spec, name, question, ear)
         finally:
             self.percent = ear.percent
         answer = Answer(spec, name, response, meter.count)
         self._report(answer, ear)
         return answer
+
+    def _heard(self, spec: ProviderSpec, name: str, question: Question, ear: Ear) -> ModelResponse:
+        """The answer, inside of a span of our own: pydantic_ai's would tell the messages of errors."""
+        wish = self.wish
+        output = "text" if self.schema is None else "json"
+        with model_span(
+            spec, name, max_tokens=wish.max_output_tokens, temperature=wish.temperature, output=output
+        ) as span:
+            try:
+                response = loop.run(listen(question, ear), self.context.stop_due)
+            except Fault as fault:
+                failed(span, fault.kind)
+                raise
+            tell_answer(
+                span,
+                model=response.model_name,
+                response_id=response.provider_response_id,
+                finish_reason=response.finish_reason,
+                tokens=ear.meter.count.told,
+            )
+        return response
 
     def _parameters(self, spec: ProviderSpec, model: Model, talk: Conversation) -> ModelRequestParameters:
         instructions = [InstructionPart(content=talk.instructions)] if talk.instructions else []

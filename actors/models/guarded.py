@@ -12,7 +12,8 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from actors.runners.outbound import CONNECT_SECONDS, USER_AGENT, CheckedBackend
+from actors.runners.outbound import CONNECT_SECONDS, USER_AGENT, CheckedBackend, calling
+from app.observe.tracing import answered
 
 
 def guarded_client(headers: dict[str, str], seconds: float, *, allow_private: bool) -> httpx2.AsyncClient:
@@ -35,6 +36,13 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(trust_env=False), network_backend=backend
         )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it with our ids, in a span that ends where the answer begins."""
+        with calling(request) as span:
+            response = await super().handle_async_request(request)
+            answered(span, response.status_code)
+        return response
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):

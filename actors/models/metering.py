@@ -45,6 +45,18 @@ class Count:
         """All that went in, cached or not."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
+    @property
+    def told(self) -> dict[str, int]:
+        """The same by the names of OpenTelemetry, whose input is all that went in; what is 0 is left out."""
+        named = {
+            "input_tokens": self.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_read.input_tokens": self.cache_read_tokens,
+            "cache_creation.input_tokens": self.cache_write_tokens,
+            "reasoning.output_tokens": self.reasoning_tokens,
+        }
+        return {name: count for name, count in named.items() if count}
+
 
 class Meter:
     """Follows one call."""

@@ -17,6 +17,7 @@ from actors.models import local_demo
 from actors.models.loop import Errand
 from actors.models.wish import Wish
 from actors.runners.base import ProviderSpec
+from app.observe import correlation
 
 if TYPE_CHECKING:
     from pydantic_ai.profiles.openai import OpenAIModelProfile
@@ -91,6 +92,7 @@ def http_client(pid: int) -> httpx2.AsyncClient:
     client = httpx2.AsyncClient(
         timeout=httpx2.Timeout(60, connect=CONNECT_SECONDS),
         limits=httpx2.Limits(max_connections=200, max_keepalive_connections=20),
+        event_hooks={"request": [_carry]},
     )
 
     def hang_up() -> None:
@@ -99,6 +101,11 @@ def http_client(pid: int) -> httpx2.AsyncClient:
 
     atexit.register(hang_up)
     return client
+
+
+async def _carry(request: httpx2.Request) -> None:
+    """Let the provider's side of a call be found by our ids; all of them take headers they do not know."""
+    request.headers.update(correlation.headers())
 
 
 def settings_for(wish: Wish) -> ModelSettings:

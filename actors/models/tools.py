@@ -28,8 +28,10 @@ from actors.runners.base import JSON, Context, Work
 from actors.runners.environment import asked_for, environment
 from actors.runners.http import checked_url, with_secrets
 from actors.runners.order import find_program
+from actors.spans import tool_span
 from app.db import storable
 from app.errors import JobError, PermanentError, TemporaryError
+from app.observe.tracing import failed
 
 MOST_ANSWER_CHARS = 100_000
 SUMMARY_CHARS = 200
@@ -73,7 +75,10 @@ class Toolbox:
         self.context.tool_started(call.tool_call_id, call.tool_name, arguments, brief(arguments))
         ok, answer = False, "stopped"
         try:
-            ok, answer = loop.run(self._ask(tool, arguments), self.context.stop_due)
+            with tool_span(call.tool_name, call.tool_call_id) as span:
+                ok, answer = loop.run(self._ask(tool, arguments), self.context.stop_due)
+                if not ok:
+                    failed(span, "tool_error")
         finally:
             self.context.tool_ended(call.tool_call_id, ok=ok, summary=answer[:SUMMARY_CHARS])
         return ok, answer

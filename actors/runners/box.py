@@ -26,6 +26,7 @@ import psutil
 from actors.runners.base import Context
 from actors.runners.order import Channel, Limits, not_started, order_for
 from actors.runners.output import OnLine, OutputLog, Stream, clean_block
+from actors.spans import program_span
 from app.errors import Asked, AttemptTimeout, Cancelled, JobError, PermanentError, Released, TemporaryError
 
 WARDEN = (
@@ -90,9 +91,11 @@ def run_boxed(
     and PermanentError if the program cannot be started.
     """
     order = order_for(argv, cwd, env, limits, channel)
-    with Box(context, limits, on_line or OutputLog(context), channel) as box:
+    with program_span(argv) as span, Box(context, limits, on_line or OutputLog(context), channel) as box:
         box.start(order, stdin)
-        return box.wait()
+        ending = box.wait()
+        span.set_attribute("process.exit.code", ending.exit_code)
+        return ending
 
 
 class Box:

@@ -32,6 +32,7 @@ from actors.runners.told import described, rebuilt
 from actors.runners.ungated import Ungated
 from app.budgets.usage import Usage
 from app.errors import Asked, AttemptTimeout, Cancelled, PermanentError, Released
+from app.observe import correlation
 
 MAX_RESULT_BYTES = 10_000_000
 STOPPED = 143  # what a shell says of a program that ended because of SIGTERM
@@ -42,6 +43,7 @@ def main() -> None:
     faulthandler.enable()
     order = json.loads(sys.stdin.buffer.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    correlation.adopt(**order["carried"])
     context = ChildContext(Wire(order["fd"]), order)
     signal.signal(signal.SIGTERM, context.stop)
     end, code = perform(Work(**order["work"]), context)

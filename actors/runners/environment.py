@@ -14,6 +14,7 @@ from pathlib import Path
 from actors.runners import feedback
 from actors.runners.base import JSON, Work
 from app.errors import PermanentError
+from app.observe import correlation
 from app.providers.keys import OWN as NEVER
 
 HIDDEN = "(a secret)"
@@ -34,6 +35,7 @@ def environment(work: Work, workspace: Path) -> dict[str, str]:
         "CALLBOARD_ATTEMPT": str(work.attempt),
         "CALLBOARD_IDEMPOTENCY_KEY": work.idempotency_key,
         **feedback.variables(work, temporary),
+        **correlation.environment(),
     }
 
 

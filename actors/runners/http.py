@@ -92,7 +92,7 @@ def fetch_public(
             context.checkpoint_due()
 
     with outbound.client(
-        patrol=patrol, timeout=timeout + SLACK_SECONDS, allow_private=allow_private
+        patrol=patrol, timeout=timeout + SLACK_SECONDS, allow_private=allow_private, carries=False
     ) as client:
         for _ in range(MAX_REDIRECTS + 1):
             target = checked_url(url)

@@ -24,9 +24,11 @@ from typing import Any, TypeVar
 
 import httpcore2
 import httpx2
+from opentelemetry.trace import Span
 
 from app.addresses import is_public
 from app.errors import PermanentError, TemporaryError
+from app.observe import correlation, tracing
 
 SLICE_SECONDS = 0.25
 CONNECT_SECONDS = 10.0
@@ -54,13 +56,16 @@ class TooLarge(PermanentError):
     code = "response_too_large"
 
 
-def client(*, patrol: Patrol, timeout: float, allow_private: bool = False) -> httpx2.Client:
+def client(
+    *, patrol: Patrol, timeout: float, allow_private: bool = False, carries: bool = True
+) -> httpx2.Client:
     """A client without redirects, cookies kept, or proxies from the environment.
 
-    `timeout` is for each wait; a deadline over all is `patrol`'s to enforce.
+    `timeout` is for each wait; a deadline over all is `patrol`'s to enforce. `carries`: X-Correlation-ID and
+    traceparent go along, where the request does not name its own; not for strangers.
     """
     return httpx2.Client(
-        transport=CheckedTransport(CheckedBackend(patrol, allow_private)),
+        transport=CheckedTransport(CheckedBackend(patrol, allow_private), carries=carries),
         timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
         follow_redirects=False,
         trust_env=False,
@@ -99,9 +104,27 @@ def read_body(response: httpx2.Response, max_bytes: int) -> bytes:
 class CheckedTransport(httpx2.HTTPTransport):
     """The usual transport over connections that `backend` makes."""
 
-    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
+    def __init__(self, backend: httpcore2.NetworkBackend, *, carries: bool = True) -> None:
         """Take the place of the pool that the base class would make."""
         self._pool = httpcore2.ConnectionPool(ssl_context=_trust(), network_backend=backend)
+        self._carries = carries
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it in a span that ends where the answer begins."""
+        with calling(request, carries=self._carries) as span:
+            response = super().handle_request(request)
+            tracing.answered(span, response.status_code)
+        return response
+
+
+@contextmanager
+def calling(request: httpx2.Request, *, carries: bool = True) -> Iterator[Span]:
+    """A span around a request, which is given our ids unless it has some of its own."""
+    url = request.url
+    with tracing.calling(request.method, url.scheme, url.host, url.port) as span:
+        for name, value in correlation.headers().items() if carries else ():
+            request.headers.setdefault(name, value)
+        yield span
 
 
 class CheckedBackend(httpcore2.NetworkBackend):

@@ -17,6 +17,7 @@ from actors.stages.generate import Generate, judged_before
 from actors.stages.image import FindImage
 from actors.stages.publish import Publish
 from app.errors import JobError, PermanentError
+from app.observe import tracing
 
 NO_CMS = "Nothing is published: STRAPI_URL is not set for the workers."
 STAGES: tuple[Stage, ...] = (Generate(), FindImage(), Publish(), Finalize())
@@ -59,7 +60,8 @@ class PipelineRunner:
 def told(run: Run, stage: Stage) -> JSON:
     """What a stage leaves; its failure is said in the log before it is dealt with."""
     try:
-        return stage.run(run)
+        with tracing.span(f"stage {stage.name}", {"callboard.stage": stage.name}):
+            return stage.run(run)
     except JobError as error:
         run.context.log(
             f"{stage.name}: {error.message}",

@@ -26,6 +26,7 @@ from actors.runners.order import Limits, find_program
 from actors.runners.told import described, rebuilt
 from app.budgets.usage import Usage
 from app.errors import Asked, Cancelled, JobError, NotFound, PermanentError, Released, TemporaryError
+from app.observe import correlation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,6 +129,7 @@ def order_for_child(work: Work, context: Context, wire: Wire) -> bytes:
         "fd": wire.child_fd,
         "workspace": context.workspace,
         "checkpoint": context.checkpoint(),
+        "carried": correlation.current(),
         "remaining_seconds": min(work.timeout_seconds, context.remaining_seconds),
     }
     return json.dumps(order, default=str).encode()

@@ -1,29 +1,51 @@
-"""Figures for programs: JSON for our own pages and scripts, Prometheus text for scrapers.
+"""Figures for programs: JSON for our own pages and scripts, Prometheus' formats for scrapers.
 
-All of them come from Postgres, so every web process tells the same.
+What Postgres knows holds for all hosts, and every web process tells the same. What only processes know (how long
+requests, statements and attempts took) is summed over those of this host (app/observe/metrics.py).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from flask import Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from flask import Response, current_app, request
 from pydantic import BaseModel, Field
 
 from app import clock
 from app.accounts.permissions import own_only
 from app.alerts import queries as alerts
-from app.api.auth import current_principal
+from app.api import health
+from app.api.auth import current_principal, settings
 from app.api.glue import op
 from app.api.shapes import When
-from app.jobs import queries, stats
+from app.budgets import ledger
+from app.budgets import queries as budgets
+from app.db import Row
+from app.jobs import queries, stats, upkeep
+from app.kept import Kept
+from app.observe import metrics
+from app.observe.metrics import Figure
+from app.providers import queries as providers
 from app.workers import fleet
 
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
 _started = time.monotonic()
+
+# Shorter than any scraper's interval: no scrape may tell less than the one before it, of whichever process.
+_sums = Kept(seconds=5, most=2)
+forget = _sums.forget
+
+LONGEST_MONTH = 32
+ENDS = ("completed", "failed", "cancelled")
+"""Told from the start: what appears with its first count has no growth that could be seen."""
+
+Line = tuple[tuple[str, ...], float]
+"""The labels' values, and the figure."""
 
 
 class MetricsOut(BaseModel):
@@ -71,64 +93,119 @@ def get_metrics() -> dict[str, Any]:
 
 @op("GET", "/metrics", verb="view_metrics", out="text/plain")
 def get_prometheus_metrics() -> Response:
-    """Show the figures in Prometheus' text format; scrape with an API key that has the scope read."""
+    """Show the figures in Prometheus' text format, or OpenMetrics if asked for.
+
+    Scrape with METRICS_TOKEN or an API key that has the scope read, as a bearer token.
+    """
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+
     registry = CollectorRegistry()
     registry.register(_Figures())
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(registry), content_type=content_type)
 
 
 class _Figures:
-    """Prometheus asks, Postgres answers."""
+    """Prometheus asks; Postgres and the files of this host's processes answer."""
+
+    def describe(self) -> list[Metric]:
+        """Nothing: whoever registers this need not ask Postgres for it."""
+        return []
 
     def collect(self) -> Iterator[Metric]:
         """One family per figure."""
-        yield _gauge(
-            "callboard_jobs", "Jobs by status, counted up to 10,000.", "status", queries.counts_by_status()
-        )
-        yield _finished()
-        lines = stats.queues()
-        yield _gauge(
-            "callboard_queue_depth",
-            "Due jobs that wait.",
-            "priority",
-            {p: line["depth"] for p, line in lines.items()},
-        )
-        yield _gauge(
-            "callboard_queue_wait_seconds",
-            "Average wait of jobs that ended in the last hour.",
-            "priority",
-            {p: line["avg_wait_time_seconds"] for p, line in lines.items()},
-        )
-        living = fleet.capacity()
-        kinds = {name: living[name] for name in ("total", "active", "idle")}
-        yield _gauge("callboard_workers", "Living worker processes.", "state", kinds)
-        yield _gauge(
-            "callboard_worker_threads",
-            "Their threads.",
-            "state",
-            {name: living[name] for name in ("threads", "busy")},
-        )
-        yield _alerts()
+        for figure, lines in (*_jobs(), *_queues(), *_fleet(), *_money(), *_health()):
+            yield _family(figure, lines)
+        yield from metrics.collected()
 
 
-def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
+Family = tuple[Figure, Iterable[Line]]
+
+
+def _family(figure: Figure, lines: Iterable[Line]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    family = kind(figure.name.removesuffix("_total"), figure.text, labels=figure.labels)
+    for labels, value in lines:
+        family.add_metric(labels, value)
     return family
 
 
-def _alerts() -> GaugeMetricFamily:
-    family = GaugeMetricFamily("callboard_alerts", "Active alerts.", labels=["rule", "severity"])
-    for line in alerts.by_rule():
-        family.add_metric([line["rule"], line["severity"]], line["active"])
-    return family
+def _by(values: dict[str, float]) -> list[Line]:
+    return [((key,), value) for key, value in values.items()]
 
 
-def _finished() -> CounterMetricFamily:
-    family = CounterMetricFamily(
-        "callboard_jobs_finished", "Jobs that ended, since history is kept.", labels=["status"]
+def _since() -> datetime:
+    """Where totals begin: this month, or today where history is kept for less than a month.
+
+    They must never become less because something old was removed: a scraper would take all that is left for news.
+    Beginning at nothing is what it knows from restarts.
+    """
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    return today if settings().history_retention_days < LONGEST_MONTH else today.replace(day=1)
+
+
+def _jobs() -> Iterator[Family]:
+    yield metrics.JOBS, _by({**queries.counts_by_status()})
+    finished: dict[str, float] = dict.fromkeys(ENDS, 0) | _sums.answer(
+        "finished", lambda: stats.totals(_since())
     )
-    for status, amount in stats.totals().items():
-        family.add_metric([status], amount)
-    return family
+    yield metrics.JOBS_FINISHED, _by(finished)
+
+
+def _queues() -> Iterator[Family]:
+    levels = stats.queues()
+    yield metrics.QUEUE_DEPTH, _by({name: line["depth"] for name, line in levels.items()})
+    yield metrics.QUEUE_WAIT, _by({name: line["avg_wait_time_seconds"] for name, line in levels.items()})
+    oldest = {name: _age(line["oldest_waiting_since"]) for name, line in levels.items()}
+    yield metrics.QUEUE_OLDEST, _by(oldest)
+    pools = {line["pool"]: line for line in stats.by_pool()}
+    yield metrics.POOL_WAITING, _by({pool: line["waiting"] for pool, line in pools.items()})
+    yield metrics.POOL_RUNNING, _by({pool: line["running"] for pool, line in pools.items()})
+    yield metrics.POOL_PAUSED, _by({pool: float(line["paused"]) for pool, line in pools.items()})
+
+
+def _age(since: datetime | None) -> float:
+    return max(0.0, (clock.now() - since).total_seconds()) if since else 0.0
+
+
+def _fleet() -> Iterator[Family]:
+    living = fleet.capacity()
+    yield metrics.WORKERS, _by({state: living[state] for state in ("total", "active", "idle", "draining")})
+    yield metrics.WORKER_THREADS, _by({state: living[state] for state in ("threads", "busy")})
+    yield metrics.WORKER_MEMORY, [((), fleet.memory_bytes())]
+    swept_at = upkeep.last_tick_at()
+    yield metrics.SWEPT_AT, [((), swept_at.timestamp())] if swept_at else []
+
+
+def _money() -> Iterator[Family]:
+    used: list[Row] = _sums.answer("used", lambda: ledger.totals(_since()))
+    yield (
+        metrics.TOKENS,
+        [
+            ((row["provider"], row["model"], kind), float(row[f"{kind}_tokens"]))
+            for row in used
+            for kind in ("input", "output", "cache_read", "cache_write")
+        ],
+    )
+    yield metrics.COST, [((row["provider"], row["model"]), float(row["usd"])) for row in used]
+    yield (
+        metrics.PROVIDER_OPEN,
+        _by({row["provider_id"]: float(row["state"] == "open") for row in providers.every()}),
+    )
+    yield metrics.BUDGET_SPENT, [_spent(row) for row in budgets.listing() if row["enabled"]]
+
+
+def _spent(row: Row) -> Line:
+    """Names of budgets need not be different, their ids are."""
+    return (f"{row['name']} ({row['budget_id'][-6:]})", row["scope"]), float(
+        row["spent"] / row["limit_amount"]
+    )
+
+
+def _health() -> Iterator[Family]:
+    yield metrics.ALERTS, [((line["rule"], line["severity"]), line["active"]) for line in alerts.by_rule()]
+    yield metrics.REDIS_UP, [((), float(health.redis_answers()))]
+    yield metrics.BUILD, [((current_app.config["RELEASE"],), 1.0)]

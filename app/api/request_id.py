@@ -1,21 +1,18 @@
-"""One id per request, in its answer, its problem documents and every log line written meanwhile."""
+"""One id per request, in its answer, its problem documents, its jobs and every log line written meanwhile."""
 
 from __future__ import annotations
-
-import re
 
 import structlog
 import uuid_utils
 from flask import Flask, Response, g, has_request_context, request
 
-HEADER = "X-Request-Id"
+from app.observe import correlation
 
-# Long enough for any tracer's id, and nothing that could break a log line or a header.
-_SANE = re.compile(r"[A-Za-z0-9._:@=+/-]{1,128}")
+HEADER = correlation.HEADERS[0]
 
 
 def init_app(app: Flask) -> None:
-    """Give every request of `app` an id: the caller's if it is a sane one, else a new one."""
+    """Give every request of `app` an id: the caller's if it is an acceptable one, else a new one."""
     app.before_request(_bind)
     app.after_request(_answer)
 
@@ -32,10 +29,11 @@ def current() -> str | None:
 def _bind() -> None:
     if "request_id" in g:
         return
-    given = request.headers.get(HEADER, "")
-    g.request_id = given if _SANE.fullmatch(given) else str(uuid_utils.uuid7())
+    named = (correlation.accepted(request.headers.get(header)) for header in correlation.HEADERS)
+    g.request_id = next(filter(None, named), None) or str(uuid_utils.uuid7())
     structlog.contextvars.clear_contextvars()  # a thread serves one request after the other
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    correlation.bind(g.request_id)
 
 
 def _answer(response: Response) -> Response:

@@ -9,6 +9,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from gunicorn.glogging import Logger
+
+from app import settings as configuration
+from app.observe import logs
+from app.ops import counting
+
 worker_class = "gthread"
 # A worker that does not answer for so long is replaced; requests have their own, shorter limits.
 timeout = 60
@@ -22,9 +28,19 @@ worker_connections = max(100, _files - 300)  # some are for Postgres, Redis, log
 limit_request_line = 8190  # a look names the address of each region, with all its filters
 control_socket_disable = True  # it would write to the account's home
 SILENT_SECONDS = 30
-# One request is one line of our own log.
+# One request is one line of our own log (app/api/answered.py).
 accesslog = None
 loglevel = "warning"
+
+
+class logger_class(Logger):  # noqa: N801 - gunicorn's name for it
+    """What gunicorn says goes into our log."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave it to the root logger, which `on_starting` sets up."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 def on_starting(_server: object) -> None:
@@ -32,9 +48,19 @@ def on_starting(_server: object) -> None:
 
     Only imports, not the app: connections, threads and random numbers must not be shared by a fork.
     """
+    settings = configuration.load_or_exit()
+    logs.configure(
+        settings.log_level, settings.log_format, service="web", version=import_module("app").__version__
+    )
+    logs.catch_the_rest()
     for name in ("app.api", "app.dashboard", "actors.broker", "flask_migrate"):
         import_module(name)
     gc.freeze()  # what is there now is not looked at again, so its pages stay shared
+
+
+def child_exit(_server: object, _worker: object) -> None:
+    """Keep what a worker counted that ended, however it ended."""
+    counting.ended(configuration.load_or_exit().home)
 
 
 def when_ready(server: Any) -> None:

@@ -455,8 +455,10 @@ def other_courier(settings: Settings, *, lease_seconds: float) -> subprocess.Pop
 import threading
 from actors.delivery import Courier
 from app.db import db, make_engine
+from app.secrets import sealing
 from app.settings import load
 settings = load()
+sealing.use(settings.sealing_keys)
 db.open(make_engine(settings.database_url))
 Courier(settings, lease_seconds={lease_seconds}).start()
 threading.Event().wait()
@@ -469,6 +471,8 @@ def environ(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": libpq(settings.database_url),
+        "CALLBOARD_ENV": "test",
+        "SECRET_KEY": settings.secret_key,
         "HTTP_ALLOW_PRIVATE": "true",
         "LOG_LEVEL": "WARNING",
     }

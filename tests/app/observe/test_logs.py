@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import httpx2
@@ -11,6 +14,7 @@ import pytest
 import structlog
 
 from app.observe import logs
+from app.settings import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +85,37 @@ def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[st
     logs.configure("WARNING", "json")
     logs.get("room").info("quiet")
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_says_which_process_wrote_it_and_for_which_request(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "json", service="worker", version="9.9")
+    structlog.contextvars.clear_contextvars()
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        logs.get("room").info("x")
+    with structlog.contextvars.bound_contextvars(request_id="r-2", correlation_id="c-1"):
+        logging.getLogger("gunicorn.error").warning("y")
+    first, second = _lines(capsys)
+    assert (first["service"], first["version"], first["pid"]) == ("worker", "9.9", os.getpid())
+    assert (first["correlation_id"], second["correlation_id"], second["service"]) == ("r-1", "c-1", "worker")
+
+
+def test_what_a_process_dies_of_and_what_python_warns_of_are_lines_too() -> None:
+    script = """
+import threading, warnings
+from app.observe import logs
+logs.configure("INFO", "json", service="worker", version="9.9")
+logs.catch_the_rest()
+warnings.warn("old ways")
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start(); thread.join()
+raise LookupError("and out")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    warned, thread, died = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert "old ways" in str(warned["event"])
+    assert (thread["event"], died["event"]) == ("thread.died", "process.died")
+    assert "ZeroDivisionError" in str(thread["exception"])
+    assert "LookupError: and out" in str(died["exception"])
