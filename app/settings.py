@@ -5,19 +5,29 @@ The README's table is compared with this class in a test; each field's descripti
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import re
 import secrets
+import sys
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import refusals, transport
 from app.notify.addresses import check_email
 from app.providers.keys import complaint
+from app.secrets import keys
+
+WRONG_SETTINGS = 3  # exit code
+if TYPE_CHECKING:
+    from app.observe.tracing import Destination
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,7 +49,17 @@ class Settings(BaseSettings):
 
     # -- where things are
     database_url: str = Field("", description="Postgres. Empty: `make run` starts an embedded one.")
+    db_sslmode: Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "",
+        description="TLS to Postgres: `require`, `verify-full` and so on. Empty: as DATABASE_URL says ([docs](docs/hardening.md#tls)).",
+    )
+    db_sslrootcert: str = Field(
+        "", description="File of the authority that signed Postgres' certificate, or `system`."
+    )
     redis_url: str = Field("", description="Redis (`redis://`, `rediss://`, `unix://`). Empty: embedded.")
+    redis_ssl_ca: str = Field(
+        "", description="File of the authority that signed Redis' certificate. Empty: those of the system."
+    )
     port: int = Field(8000, ge=1, le=65535, description="Port of the web process.")
     host: str = Field(
         "127.0.0.1",
@@ -65,7 +85,21 @@ class Settings(BaseSettings):
         "",
         description="Signs cookies; at least 32 characters. Empty: made once and kept in `CALLBOARD_HOME/secret_key`.",
     )
+    secret_key_previous: str = Field(
+        "",
+        repr=False,
+        description="The SECRET_KEY before the present one: what it signed is still accepted ([docs](docs/accounts.md#keys)).",
+    )
     jwt_secret: str = Field("", description="Signs access tokens. Empty: derived from SECRET_KEY.")
+    jwt_secret_previous: str = Field(
+        "", repr=False, description="The JWT_SECRET before the present one: its tokens are still accepted."
+    )
+    encryption_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Seal secrets in the database: base64 of 32 bytes each, the newest first, comma separated "
+        "([docs](docs/secrets.md)). Empty: derived from SECRET_KEY.",
+    )
     admin_email: str = Field(
         "admin@callboard.local",
         validation_alias=AliasChoices("CALLBOARD_ADMIN_EMAIL", "ADMIN_EMAIL"),
@@ -81,11 +115,21 @@ class Settings(BaseSettings):
         validation_alias="CALLBOARD_ADMIN_API_KEY",
         description="API key of the first admin. Empty: made and printed once.",
     )
+    metrics_token: str = Field(
+        "",
+        repr=False,
+        description="Bearer token of Prometheus for `/metrics` alone, at least 16 characters. Empty: an API key of "
+        "scope `read` is needed.",
+    )
     trusted_proxies: int = Field(
         0,
         ge=0,
         le=5,
         description="How many proxies in front are trusted for X-Forwarded-*; Heroku and Railway: 1.",
+    )
+    force_https: bool = Field(
+        False,
+        description="Lead plain http to https and take nothing by it, but for health; needs TRUSTED_PROXIES.",
     )
     access_token_minutes: int = Field(60, ge=1, description="Life of an access token.")
     refresh_token_days: int = Field(7, ge=1, description="Life of a refresh token.")
@@ -95,6 +139,38 @@ class Settings(BaseSettings):
         20, ge=0, description="API writes a second per key; 0 = unlimited."
     )
     poll_limit_per_minute: int = Field(6000, ge=0, description="Polls (GET) a minute per key; 0 = unlimited.")
+
+    # -- signing in with an identity provider
+    oidc_issuer: str = Field(
+        "",
+        description="OpenID Connect provider people may sign in with, like `https://accounts.google.com` "
+        "([docs](docs/sign-in-with-oidc.md)). Empty: password only.",
+    )
+    oidc_client_id: str = Field("", description="Callboard's client id there.")
+    oidc_client_secret: str = Field("", repr=False, description="Its client secret there.")
+    oidc_name: str = Field(
+        "single sign-on", min_length=1, max_length=40, description="The button says `Sign in with` this."
+    )
+    oidc_scopes: str = Field("openid email profile", description="What the provider is asked for.")
+    oidc_default_role: Literal["viewer", "user", "none"] = Field(
+        "none",
+        description="Role of whoever comes from there for the first time: `viewer`, `user`, or `none`: "
+        "only people an admin has made come in.",
+    )
+    oidc_allowed_domains: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Domains whose verified e-mail addresses come in, comma separated. Empty: all."
+    )
+    oidc_role_claim: str = Field(
+        "",
+        description="Claim with a person's groups, like `groups` or `realm_access.roles`: it sets the role at "
+        "each sign-in. Empty: roles are set here.",
+    )
+    oidc_admin_groups: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Groups whose people are admins, comma separated."
+    )
+    oidc_user_groups: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Groups whose people are users, comma separated."
+    )
 
     # -- processes
     web_processes: int = Field(
@@ -158,6 +234,12 @@ class Settings(BaseSettings):
     )
     job_retention_days: int = Field(30, ge=1, description="Finished jobs are removed after so many days.")
     history_retention_days: int = Field(365, ge=1, description="History and audit rows are kept so long.")
+    audit_export_url: str = Field(
+        "",
+        repr=False,
+        description="Folder for a file of each day's audit: an fsspec URL such as `file:///…` or `s3://bucket/…` "
+        "([docs](docs/audit.md)). Empty: none.",
+    )
 
     # -- agents
     workspace_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
@@ -170,9 +252,10 @@ class Settings(BaseSettings):
     agent_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Folders of agent definitions read at start, separated by `:`."
     )
-    http_allow_private: bool = Field(
+    http_allow_private: bool | Literal["in-production"] = Field(
         False,
-        description="Let HTTP agents and webhooks call private addresses. Only for development and tests.",
+        description="Let HTTP agents and webhooks call private addresses. Only for development and tests; "
+        "where CALLBOARD_ENV is `production`, it must say `in-production`.",
     )
     job_memory_mb: int = Field(2048, ge=64, description="Memory an agent's process tree may use.")
 
@@ -289,19 +372,62 @@ class Settings(BaseSettings):
         validation_alias="CALLBOARD_ENV",
         description="`production` hides the environment of its processes from agents; the others leave it open to debuggers.",
     )
+    flask_debug: bool = Field(False, description="Flask's own; refused in production.")
     log_level: str = Field("INFO", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field(
         "json", description="`console` is for reading at a terminal."
+    )
+
+    # -- traces; the rest of OpenTelemetry's standard variables its SDK reads itself
+    otel_exporter_otlp_endpoint: str = Field(
+        "",
+        description="Where traces are sent: an OTLP/HTTP receiver like `http://localhost:4318`. Empty: nowhere.",
+    )
+    otel_exporter_otlp_headers: Annotated[dict[str, str], NoDecode] = Field(
+        {},
+        repr=False,
+        description="Headers for it, `name=value` pairs separated by commas, values URL-encoded.",
+    )
+    otel_service_name: str = Field(
+        "callboard", min_length=1, description="What Callboard is called in traces."
+    )
+    otel_traces_sampler: Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ] = Field(
+        "parentbased_always_on",
+        description="Which requests are traced; `parentbased_traceidratio` for a share of them.",
+    )
+    otel_traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="The share, for samplers of a ratio.")
+    trace_url: str = Field(
+        "",
+        description="Page of one trace, with `{trace_id}`, like `https://jaeger.example.org/trace/{trace_id}`. "
+        "Empty: jobs show the id without a link.",
     )
 
     @field_validator("database_url")
     @classmethod
     def _driver_named(cls, url: str) -> str:
         """Platforms say `postgres://`; SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
-        for scheme in ("postgres://", "postgresql://"):
+        for scheme in ("postgres://", "postgresql://", "postgresql+psycopg2://"):
             if url.startswith(scheme):
                 return "postgresql+psycopg2://" + url.removeprefix(scheme)
+        if url:
+            msg = "Callboard needs Postgres: write an address like postgresql://user:password@host:5432/callboard"
+            raise ValueError(msg)
         return url
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _keys_sound(cls, value: object) -> object:
+        """`new,old` from the environment; which one is wrong is said, and never what it was."""
+        texts = tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+        keys.read(texts)  # type: ignore[arg-type]
+        return texts
 
     @field_validator("pools", mode="before")
     @classmethod
@@ -349,6 +475,60 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return tuple(dict.fromkeys(people))  # type: ignore[call-overload]
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_address(cls, url: str) -> str:
+        """Sent to by browsers and asked by us: encrypted, but for one on this machine."""
+        parts = urlsplit(url)
+        here = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if url and not (here or (parts.scheme == "https" and parts.hostname)):
+            msg = "write an address like https://accounts.google.com"
+            raise ValueError(msg)
+        if parts.hostname in {"github.com", "www.github.com"}:
+            msg = "GitHub does not speak OpenID Connect; docs/sign-in-with-oidc.md says what to put between"
+            raise ValueError(msg)
+        return url
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _scopes_named(cls, value: str) -> str:
+        if "openid" not in value.split():
+            msg = "must contain openid"
+            raise ValueError(msg)
+        return " ".join(value.split())
+
+    @field_validator("oidc_allowed_domains", "oidc_admin_groups", "oidc_user_groups", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        """`a,b` from the environment."""
+        if isinstance(value, str):
+            return tuple(each.strip() for each in value.split(",") if each.strip())
+        return value
+
+    @field_validator("oidc_allowed_domains")
+    @classmethod
+    def _domains(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each.lower().removeprefix("@") for each in value)
+
+    @model_validator(mode="after")
+    def _oidc_whole(self) -> Settings:
+        """Half a provider is refused at start, not at somebody's first sign-in."""
+        needed = {
+            name: getattr(self, name) for name in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
+        }
+        missing = [name.upper() for name, value in needed.items() if not value]
+        if missing and len(missing) < len(needed):
+            msg = f"{', '.join(name.upper() for name in needed)} belong together; {' and '.join(missing)} is empty"
+            raise ValueError(msg)
+        if bool(self.oidc_role_claim) != bool(self.oidc_admin_groups or self.oidc_user_groups):
+            msg = "OIDC_ROLE_CLAIM needs OIDC_ADMIN_GROUPS or OIDC_USER_GROUPS, and they need it"
+            raise ValueError(msg)
+        everybody = self.oidc_default_role != "none" and not self.oidc_allowed_domains
+        if everybody and urlsplit(self.oidc_issuer).hostname == "accounts.google.com":
+            msg = "OIDC_DEFAULT_ROLE would let in everybody with a Google account; set OIDC_ALLOWED_DOMAINS"
+            raise ValueError(msg)
+        return self
+
     @field_validator("strapi_fields", mode="before")
     @classmethod
     def _fields_named(cls, value: object) -> object:
@@ -368,6 +548,38 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return pairs
 
+    @field_validator("otel_exporter_otlp_headers", mode="before")
+    @classmethod
+    def _headers_named(cls, value: object) -> object:
+        """`authorization=Bearer%20…,x-team=a` from the environment; the values are secrets and never repeated."""
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.strip().partition("=") for pair in value.split(",") if pair.strip()]
+        headers = {name.strip(): unquote(text.strip()) for name, _, text in pairs}
+        for number, (name, text) in enumerate(headers.items(), start=1):
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
+                r"[\x20-\x7e]+", text
+            ):
+                msg = f"pair {number} is not like name=value"
+                raise ValueError(msg)
+        return headers
+
+    @field_validator("otel_exporter_otlp_endpoint", "trace_url")
+    @classmethod
+    def _tracing_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            msg = "write an address like http://localhost:4318"
+            raise ValueError(msg)
+        return url
+
+    @field_validator("trace_url")
+    @classmethod
+    def _names_the_trace(cls, url: str) -> str:
+        if url and "{trace_id}" not in url:
+            msg = "{trace_id} must stand where the id of the trace belongs"
+            raise ValueError(msg)
+        return url
+
     @field_validator("strapi_url", "strapi_public_url")
     @classmethod
     def _site_address(cls, url: str) -> str:
@@ -384,6 +596,14 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return url.rstrip("/")
 
+    @field_validator("base_url")
+    @classmethod
+    def _own_address(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/?#\s]+", url):
+            msg = "write the address people use, like https://callboard.example.org"
+            raise ValueError(msg)
+        return url
+
     @field_validator("workspace_roots", "execute_roots", "agent_folders", mode="before")
     @classmethod
     def _folders(cls, value: object) -> object:
@@ -398,12 +618,26 @@ class Settings(BaseSettings):
         return (path if path.is_absolute() else ROOT / path).resolve()
 
     @model_validator(mode="after")
+    def _encrypted(self) -> Settings:
+        """What is said of TLS goes into the two URLs, so that everything which connects by them obeys."""
+        object.__setattr__(self, "database_url", transport.postgres_url(self))
+        object.__setattr__(self, "redis_url", transport.redis_url(self))
+        return self
+
+    @model_validator(mode="after")
     def _sound(self) -> Settings:
         if self.secret_key and len(self.secret_key) < 32:
             msg = "SECRET_KEY must have at least 32 characters"
             raise ValueError(msg)
         if self.jwt_secret and len(self.jwt_secret) < 32:
             msg = "JWT_SECRET must have at least 32 characters"
+            raise ValueError(msg)
+        for name in ("secret_key_previous", "jwt_secret_previous"):
+            if 0 < len(getattr(self, name)) < 32:
+                msg = f"{name.upper()} must have at least 32 characters"
+                raise ValueError(msg)
+        if self.metrics_token and len(self.metrics_token) < 16:
+            msg = "METRICS_TOKEN must have at least 16 characters"
             raise ValueError(msg)
         if self.lease_seconds < 2 * self.heartbeat_seconds:
             msg = "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS"
@@ -412,6 +646,12 @@ class Settings(BaseSettings):
             if not any(folder.is_relative_to(root) for root in self.workspace_roots):
                 msg = f"EXECUTE_ROOTS: {folder} does not lie in WORKSPACE_ROOTS"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _fit_for_production(self) -> Settings:
+        if self.environment == "production":
+            refusals.check(self)
         return self
 
     @cached_property
@@ -429,6 +669,24 @@ class Settings(BaseSettings):
                 kept.hardlink_to(fresh)  # whoever is first wins; the others read it
             fresh.unlink()
         return kept.read_text().strip()
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        """What cookies and links may be signed with; the first signs."""
+        return tuple(filter(None, (self.signing_key, self.secret_key_previous)))
+
+    @property
+    def token_keys(self) -> tuple[str, ...]:
+        """What access tokens may be signed with; the first signs. Without JWT_SECRET derived from SECRET_KEY."""
+        if self.jwt_secret:
+            return tuple(filter(None, (self.jwt_secret, self.jwt_secret_previous)))
+        label = b"callboard access tokens"
+        return tuple(hmac.new(key.encode(), label, hashlib.sha256).hexdigest() for key in self.signing_keys)
+
+    @cached_property
+    def sealing_keys(self) -> tuple[keys.Key, ...]:
+        """What opens secrets in the database, and the first seals them; derived ones are the last."""
+        return (*keys.read(self.encryption_keys), *map(keys.derived, self.signing_keys))
 
     def secret(self, name: str) -> str | None:
         """The key in the variable `name` of this process; None if it is not set, or Callboard's own.
@@ -479,6 +737,19 @@ class Settings(BaseSettings):
         }
 
     @property
+    def traces(self) -> Destination:
+        """Where spans go. Imported here: few processes make any."""
+        from app.observe.tracing import Destination
+
+        return Destination(
+            endpoint=self.otel_exporter_otlp_endpoint,
+            headers=self.otel_exporter_otlp_headers,
+            service_name=self.otel_service_name,
+            sampler=self.otel_traces_sampler,
+            sampler_arg=self.otel_traces_sampler_arg,
+        )
+
+    @property
     def smtp(self) -> dict[str, str]:
         """The mail server, by the names of its variables."""
         names = ("host", "port", "user", "password", "from", "security")
@@ -498,3 +769,20 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Read the environment; raises pydantic's ValidationError with each wrong variable by name."""
     return Settings()
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """What is wrong with the settings, one line for each variable."""
+    return [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+
+
+def load_or_exit() -> Settings:
+    """As `load`, for processes that nobody calls: wrong settings are told on stderr, and end it with 3.
+
+    gunicorn takes that for "does not start" and ends, instead of starting the next worker that cannot.
+    """
+    try:
+        return load()
+    except ValidationError as error:
+        sys.stderr.write("\n  ".join(["Callboard does not start: wrong settings", *complaints(error)]) + "\n")
+        raise SystemExit(WRONG_SETTINGS) from None

@@ -22,7 +22,11 @@ COMMANDS = {
     "policies": "app.cli.policies:policies",
     "quality": "app.cli.quality:quality",
     "alerts": "app.cli.alerts:alerts",
+    "audit": "app.cli.audit:audit",
     "models": "app.cli.models:models",
+    "users": "app.cli.users:users",
+    "doctor": "app.cli.doctor:doctor",
+    "secrets": "app.cli.secrets:secrets",
 }
 
 

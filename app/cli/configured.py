@@ -13,5 +13,5 @@ def settings() -> configuration.Settings:
     try:
         return configuration.load()
     except ValidationError as error:
-        wrong = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
-        raise Invalid("\n".join(["the environment has wrong settings", *wrong])) from error
+        wrong = configuration.complaints(error)
+        raise Invalid("\n  ".join(["the environment has wrong settings", *wrong])) from error

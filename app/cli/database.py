@@ -54,7 +54,13 @@ def prepare() -> None:
     """
     chosen = settings()
     digest = prepared.fingerprint(
-        chosen.agent_folders, chosen.admin_email, chosen.admin_api_key, *chosen.providers_wanted
+        chosen.agent_folders,
+        chosen.admin_email,
+        chosen.admin_api_key,
+        *chosen.providers_wanted,
+        *(key.fingerprint for key in chosen.sealing_keys),
+        *chosen.signing_keys,
+        *chosen.token_keys,
     )
     if is_prepared(chosen, digest):
         return
@@ -81,11 +87,15 @@ def migrate(chosen: Settings) -> None:
 
 def sow(chosen: Settings, digest: str | None = None) -> None:
     """Seed, note the fingerprint, commit, and print what the seed has to say (say, the password it made)."""
+    from app.accounts import key_ages
     from app.db import db
     from app.ops.seed import seed as fill
+    from app.secrets import known
 
     with bare_app(chosen).app_context():
-        lines = fill(chosen)
+        lines = fill(chosen) + known.note(chosen.sealing_keys)
+        key_ages.note("signing", chosen.signing_key)
+        key_ages.note("tokens", chosen.token_keys[0])
         if digest is not None:
             db.run(prepared.NOTE, mark=prepared.mark(db.value(prepared.REVISION), digest))
         db.session.commit()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from app.dashboard import https
+
 CONTENT_SECURITY_POLICY = "; ".join(  # noqa: FLY002 - one directive a line
     (
         "default-src 'none'",
@@ -31,7 +33,7 @@ HEADERS = {
 YEAR_SECONDS = 31_536_000
 
 # Addresses that open something by themselves, and what keeps them where they are.
-BEARER_PATHS = "/a/"
+BEARER_PATHS = ("/a/", "/reset/")
 BEARER_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -47,12 +49,13 @@ NOT_MODIFIED = 304
 
 def register(app: Flask) -> None:
     """Send them with every answer; a view that set one itself keeps its own (downloads are stricter)."""
+    https.register(app)
     app.after_request(_protect)
 
 
 def loggable(path: str) -> str:
     """An address as a log may have it: what is secret in it is left out."""
-    return f"{BEARER_PATHS}[hidden]" if path.startswith(BEARER_PATHS) else path
+    return next((f"{start}[hidden]" for start in BEARER_PATHS if path.startswith(start)), path)
 
 
 def _protect(response: Response) -> Response:

@@ -253,6 +253,13 @@ def url_of(home: Path) -> str:
     return _url(sockets) if sockets and (sockets / ".s.PGSQL.5432").exists() else ""
 
 
+def broker_url_of(home: Path) -> str:
+    """The URL of the broker that runs for `home`; empty if none does."""
+    sockets = sockets_of(home)
+    found = sockets / "valkey.sock" if sockets else None
+    return f"unix://{quote(str(found))}?db=0" if found and found.exists() else ""
+
+
 def _url(sockets: Path) -> str:
     return f"postgresql+psycopg2://{OWNER}@/{DATABASE}?host={quote(str(sockets))}"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import Unavailable
-from app.ops import procfile
+from app.ops import counting, procfile
 from app.ops.embedded import Postgres, Valkey
 from app.ops.ground import lay_out
 from app.ops.instance import answers_health, check_port_free, only_one
@@ -84,6 +84,7 @@ class Supervisor:
         if stopped:
             self.say(f"Stopped what an earlier run had left: {', '.join(stopped)}")
         check_port_free(self.plan.host, self.plan.port)
+        counting.begin_anew(self.home)
         self.environ[MARK] = str(self.home)
         self._start_servers()
         lines = procfile.read(self.plan.procfile)
