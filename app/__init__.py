@@ -26,10 +26,12 @@ def bare_app(settings: Settings) -> Flask:
     from app.settings import ROOT
 
     _know_all_tables()
+    seal_by(settings)
     app = Flask("app", root_path=str(ROOT), template_folder="templates", static_folder=None)
     app.config.update(
         CALLBOARD=settings,
         SECRET_KEY=settings.signing_key,
+        SECRET_KEY_FALLBACKS=list(settings.signing_keys[1:]),
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
@@ -66,18 +68,18 @@ def _know_all_tables() -> None:
 
 def create_app(settings: Settings | None = None) -> Flask:
     """A web process: rooms, doors, and the bell. Without `settings` the environment is read."""
-    from werkzeug.middleware.proxy_fix import ProxyFix
-
     from actors.broker import make_ringer
     from actors.runners.privacy import hide_process
     from app import api, dashboard
     from app import settings as configuration
     from app.db import db
     from app.jobs import dispatch
-    from app.observe import logs
+    from app.observe import logs, tracing
+    from app.ops import counting
 
-    settings = settings or configuration.load()
-    logs.configure(settings.log_level, settings.log_format)
+    settings = settings or configuration.load_or_exit()
+    logs.configure(settings.log_level, settings.log_format, service="web", version=__version__)
+    counting.begin(settings.home, "web")
     if settings.environment == "production":
         hide_process()  # agents of the same user must not read DATABASE_URL from our environment
     app = bare_app(settings)
@@ -86,14 +88,27 @@ def create_app(settings: Settings | None = None) -> Flask:
     with app.app_context():
         db.open(db.engine)
     dispatch.use(make_ringer(settings.redis_url).ring)
+    tracing.start(settings.traces, role="web", release=__version__)  # gunicorn has forked by now
     tell_by(settings)
-    if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=1, x_host=1
-        )
+    behind_proxies(app, settings.trusted_proxies)
     api.register(app, __version__)
     dashboard.register(app)
     return app
+
+
+def seal_by(settings: Settings) -> None:
+    """Make this process seal secrets, and open them, with the keys of its settings."""
+    from app.secrets import sealing
+
+    sealing.use(settings.sealing_keys)
+
+
+def behind_proxies(app: Flask, amount: int) -> None:
+    """Believe `amount` proxies in front what they say of who asks; without one, X-Forwarded-* is only text (X24)."""
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    if amount:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=amount, x_proto=1, x_host=1)  # type: ignore[method-assign]
 
 
 def tell_by(settings: Settings) -> None:
@@ -107,7 +122,7 @@ def tell_by(settings: Settings) -> None:
             alert_emails=settings.alert_emails,
             alert_channels=("slack",) if settings.slack_webhook_url else (),
             channels=tuple(settings.chats),
-            allow_private=settings.http_allow_private,
+            allow_private=bool(settings.http_allow_private),
         )
     )
 

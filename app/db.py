@@ -143,6 +143,8 @@ class Database(SQLAlchemy):
         self._here = threading.local()
         self._pool: Engine | None = None
         self.asked = Asked()
+        self.heard: Callable[[float], None] | None = None
+        """Told the seconds of each raw statement, by whichever thread."""
 
     def open(self, engine: Engine) -> None:
         """Take `engine` for `quick()`. Called once per process, after the last fork."""
@@ -226,7 +228,10 @@ class Database(SQLAlchemy):
             try:
                 yield cursor
             finally:
-                self.asked.took(time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                self.asked.took(seconds)
+                if self.heard:
+                    self.heard(seconds)
 
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Run one statement with `%(name)s` placeholders and answer its rows as dicts."""

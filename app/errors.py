@@ -7,6 +7,7 @@ CallboardError
 ├── Forbidden       403  you are known, and may not do this
 ├── Unauthenticated 401  nobody is signed in
 ├── Conflict        409  not in this state; `allowed` says what is possible instead
+├── TooMany         429  slow down; Locked says after how many seconds an account lets somebody try again
 ├── LostLease       409  another worker owns the attempt now
 └── Unavailable     503  something we need is away; try again after `retry_after` seconds
 """
@@ -108,6 +109,23 @@ class TooMany(CallboardError):
 
     code = "rate_limited"
     status = 429
+
+
+def waiting(seconds: int) -> str:
+    """How long somebody has to wait, in words: `40 seconds`, `2 minutes`."""
+    number, unit = (seconds, "second") if seconds < 60 else (-(-seconds // 60), "minute")
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+class Locked(TooMany):
+    """Too many wrong passwords; wait a little, or choose a new one by "Forgot your password?"."""
+
+    code = "locked"
+
+    def __init__(self, until: datetime, *, seconds: int, counted: bool) -> None:
+        """`counted`: the password was looked at, and it was the one too many; else nobody looked at it."""
+        super().__init__(f"Too many wrong passwords. Try again in {waiting(seconds)}.")
+        self.until, self.retry_after, self.counted = until, seconds, counted
 
 
 class Unavailable(CallboardError):

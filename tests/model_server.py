@@ -63,6 +63,8 @@ class Model:
     script: list[Reply]
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """By their lower-case names."""
     over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _given: int = 0
@@ -86,6 +88,7 @@ class Speaker(BaseHTTPRequestHandler):
         """Answer one request; a client that hangs up is no failure."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.model.paths.append(f"{self.command} {self.path}")
+        self.model.headers.append({name.lower(): value for name, value in self.headers.items()})
         try:
             self.reply(json.loads(body) if body else {})
         except (BrokenPipeError, ConnectionResetError):

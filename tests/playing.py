@@ -152,3 +152,31 @@ def buyer(work: Work, context: Context) -> dict[str, Any]:
         context.partial({"bought": bought})
         context.checkpoint_due()
     return {"bought": bought}
+
+
+def indiscreet(work: Work, context: Context) -> dict[str, Any]:
+    """Tell its secrets to whoever listens, and then fail if it is told to."""
+    word = work.parameters["password"]
+    context.log(
+        f"signing in with {word} for {work.parameters.get('text')}", password=word, nested={"word": [word]}
+    )
+    context.stage("signing-in", f"as {word}")
+    context.progress(50, f"with {word}")
+    context.event("note", f"the word is {word}")
+    context.tool_started("c1", "login", {"with": word}, word)
+    context.tool_ended("c1", summary=f"said {word}")
+    if work.parameters.get("fail"):
+        raise PermanentError(f"refused: {word}", details={"body": f"bad password {word}"})
+    return {"echo": f"I used {word}", "token": work.parameters["token"], "text": work.parameters.get("text")}
+
+
+def carried(work: Work, context: Context) -> dict[str, Any]:
+    """Answer what a call to elsewhere would carry along, asked by a thread of the agent's own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from app.observe import correlation
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        told = elsewhere.submit(correlation.headers).result()
+    assert os.environ["TRACEPARENT"] == told["traceparent"]
+    return {"id": told["X-Correlation-ID"], "trace": told["traceparent"]}

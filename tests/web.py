@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from app import create_app
+from app import create_app, seal_by
 from app.agents import registry
 from app.agents.definition import parse
 from app.alerts import queries as alerts
@@ -25,6 +25,7 @@ from app.dashboard import nav, now, now_figures
 from app.db import db, make_engine
 from app.jobs import dispatch, error_groups, rollups, stats
 from app.jobs.artifacts import Store
+from app.observe import correlation
 from app.providers import prices
 from app.settings import Settings
 from tests.rig import REDIS_DATABASES
@@ -40,7 +41,7 @@ _CLEAN = """
     DELETE FROM quality_gates;
     DELETE FROM deliveries; DELETE FROM notifications; DELETE FROM webhook_endpoints; DELETE FROM callback_secrets;
     DELETE FROM notify_rules; DELETE FROM followups; DELETE FROM alerts; DELETE FROM alert_rules; DELETE FROM polling_minutes; DELETE FROM bulk_actions; DELETE FROM error_groups;
-    DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_log;
+    DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM secret_keys; DELETE FROM logins; DELETE FROM account_links; DELETE FROM unknown_names; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_chain; DELETE FROM audit_log; DELETE FROM api_access;
     DELETE FROM usage_events; DELETE FROM budgets; DELETE FROM agent_holds;
     UPDATE agents SET budgeted = false WHERE budgeted;
     UPDATE agents SET health_status = NULL, health_reason = NULL, health_at = NULL WHERE health_at IS NOT NULL;
@@ -105,15 +106,17 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def quick(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def quick(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """A clean database behind `db.quick()` and `db.transaction()`; nobody is rung."""
     db.open(engine)
+    seal_by(settings)
     monkeypatch.setattr(dispatch, "_ring", lambda _pool, _times: None)
     with db.transaction():
         db.run(_CLEAN)
         if db.value(_AGENTS_NOW) != _agents_as_installed.get(str(engine.url), ""):
             install_test_agents()
             _agents_as_installed[str(engine.url)] = db.value(_AGENTS_NOW)
+    correlation.bind(None)
     registry.forget()
     policies.forget()
     prices.forget()

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from app.alerts import measures
+from app.alerts import measures, suspicions
 from app.alerts.hysteresis import Patience
 from app.alerts.measures import Measure
 from app.errors import NotFound
 from app.polling import thresholds
 
-Unit = Literal["percent", "seconds", "jobs", "attempts"]
+Unit = Literal["percent", "seconds", "jobs", "attempts", "requests", "breaks"]
 Severity = Literal["info", "warning", "critical"]
 
 MINUTE = timedelta(minutes=1)
@@ -163,9 +163,99 @@ RULES: tuple[Rule, ...] = (
         calm=5 * MINUTE,
         subject="address",
         grouped=True,
+        link="/security",
         do="Further attempts from there are refused for a while already. Look at who was tried; block the address in "
         "front of Callboard if it goes on.",
         measure=measures.failed_logins,
+    ),
+    Rule(
+        name="refused_access",
+        title="Somebody reaches for what they may not",
+        words="Requests within 5 minutes that were refused because of a role or a key's scope, of one account.",
+        unit="requests",
+        threshold=20,
+        most=100_000,
+        severity="warning",
+        calm=5 * MINUTE,
+        subject="account",
+        grouped=True,
+        link="/security",
+        do="See what was asked for. A program with the wrong key is the usual cause; if nobody knows it, disable the "
+        "account and revoke its keys.",
+        measure=suspicions.refused,
+    ),
+    Rule(
+        name="limited_requests",
+        title="Somebody asks far too often",
+        words="Requests within 5 minutes that were over the limits, of one account or address.",
+        unit="requests",
+        threshold=200,
+        most=1_000_000,
+        severity="warning",
+        calm=5 * MINUTE,
+        subject="from",
+        grouped=True,
+        link="/security",
+        do="What is over the limit is refused already. A loop without a pause is the usual cause; the headers of each "
+        "answer say how long to wait.",
+        measure=suspicions.limited,
+    ),
+    Rule(
+        name="submission_flood",
+        title="An account sends in unusually many jobs",
+        words=f"Jobs within 5 minutes of one account, if that is more than {suspicions.TIMES_USUAL} times its usual; "
+        f"counted up to {measures.MOST_COUNTED:,}.",
+        unit="jobs",
+        threshold=500,
+        most=measures.MOST_COUNTED - 1,
+        severity="warning",
+        calm=5 * MINUTE,
+        subject="account",
+        link="/security",
+        do="If nobody meant it, revoke the key, pause the queue, and cancel the jobs by a bulk action.",
+        measure=suspicions.flood,
+    ),
+    Rule(
+        name="probing_parameters",
+        title="Parameters look like probes",
+        words="Jobs within 5 minutes of one account whose parameters look like those of a scanner.",
+        unit="jobs",
+        threshold=5,
+        most=measures.MOST_COUNTED - 1,
+        severity="warning",
+        calm=15 * MINUTE,
+        subject="account",
+        grouped=True,
+        link="/security",
+        do="Callboard keeps parameters as data, so nothing happened here; what the agents do with them is another "
+        "matter. Look at one of the jobs, and at whose key it was.",
+        measure=suspicions.probes,
+    ),
+    Rule(
+        name="audit_broken",
+        title="The audit was tampered with",
+        words="Whether the chain of the audit was found broken by the last daily verification, or by one by hand.",
+        unit="breaks",
+        threshold=0,
+        most=1,
+        severity="critical",
+        calm=timedelta(0),
+        link="/audit",
+        do="`callboard audit verify` names the first entry that is wrong. Compare with an export from before, and find "
+        "out who can write to the database.",
+        measure=suspicions.tampered,
+    ),
+    Rule(
+        name="audit_unsealed",
+        title="The audit is not sealed",
+        words="Seconds for which the oldest entry waits to be sealed into the chain.",
+        unit="seconds",
+        threshold=600,
+        most=86_400,
+        severity="warning",
+        link="/audit",
+        do="The scheduler seals, or a worker in its stead: neither seems to run, or they cannot. Their log says why.",
+        measure=suspicions.unsealed,
     ),
     Rule(
         name="polling_failures",
@@ -203,6 +293,7 @@ RULES: tuple[Rule, ...] = (
         threshold=thresholds.BY_NAME["recovery_seconds"].most,
         most=3600,
         severity="warning",
+        hold=MINUTE,
         subject="seen by",
         link="/polling",
         do=thresholds.BY_NAME["recovery_seconds"].do,

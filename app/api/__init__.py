@@ -9,15 +9,18 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response
 
 from app.api import (
+    access,
     agent_import,
     agent_versions,
     agents,
     alerts,
     analytics,
+    answered,
     api_keys,
     approval_policies,
     approvals,
     artifacts,
+    audit,
     auth_endpoints,
     budgets,
     bulk_actions,
@@ -25,6 +28,7 @@ from app.api import (
     deliveries,
     dlq,
     docs,
+    doctor,
     errors,
     glue,
     health,
@@ -47,6 +51,8 @@ from app.api import (
     saved_views,
     schedules,
     search,
+    security,
+    traced,
     users,
     webhook_endpoints,
     workers,
@@ -55,9 +61,9 @@ from app.api import (
 )
 
 VIEWS = (
-    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, auth_endpoints, budgets, bulk_actions, content, deliveries, dlq, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
+    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, audit, auth_endpoints, budgets, bulk_actions, content, deliveries, dlq, doctor, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
     notifications, notify_rules, openapi, polling,
-    prices, providers, quality_gates, queues, saved_views, schedules, search, users, webhook_endpoints, workers, workflow_templates, workflows,
+    prices, providers, quality_gates, queues, saved_views, schedules, search, security, users, webhook_endpoints, workers, workflow_templates, workflows,
 )  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -206,12 +212,19 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/auth/refresh",                    "POST",             ()),
     ("/api/v1/auth/logout",                     "POST",             ()),
     ("/api/v1/auth/password",                   "POST",             ()),
+    ("/api/v1/auth/forgot",                     "POST",             ()),
+    ("/api/v1/auth/reset",                      "POST",             ()),
+    ("/api/v1/auth/logins",                     "GET DELETE",       ()),
+    ("/api/v1/auth/logins/<login_id>",          "DELETE",           ()),
     ("/api/v1/me",                              "GET",              ()),
     # api_keys.py, users.py
     ("/api/v1/api-keys",                        "GET POST",         ()),
     ("/api/v1/api-keys/<key_id>",               "GET DELETE",       ()),
     ("/api/v1/users",                           "GET POST",         ()),
     ("/api/v1/users/<user_id>",                 "GET PATCH",        ()),
+    ("/api/v1/users/<user_id>/logins",          "GET DELETE",       ()),
+    ("/api/v1/users/<user_id>/unlock",          "POST",             ()),
+    ("/api/v1/users/<user_id>/invite-link",     "POST",             ()),
     # health.py, metrics.py, openapi.py
     ("/healthz",                                "GET",              ()),
     ("/api/health",                             "GET",              ("/readyz",)),
@@ -219,11 +232,19 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/health/redis",                       "GET",              ()),
     ("/api/health/workers",                     "GET",              ()),
     ("/api/health/polling",                     "GET",              ()),
+    # security.py
+    ("/api/v1/security",                        "GET",              ()),
     # alerts.py
     ("/api/v1/alerts",                          "GET",              ()),
     ("/api/v1/alerts/<alert_id>/acknowledge",   "POST",             ()),
     ("/api/v1/alert-rules",                     "GET",              ()),
     ("/api/v1/alert-rules/<rule>",              "PATCH",            ()),
+    # doctor.py
+    ("/api/v1/doctor",                          "GET",              ()),
+    # audit.py
+    ("/api/v1/audit",                           "GET",              ()),
+    ("/api/v1/audit/verify",                    "GET",              ()),
+    ("/api/v1/audit/access",                    "GET",              ()),
     # polling.py
     ("/api/v1/polling/report",                  "POST",             ()),
     ("/api/metrics",                            "GET",              ()),
@@ -237,7 +258,10 @@ ALIASES = {(method, path): also for path, methods, also in CONTENTS for method i
 def register(app: Flask, version: str) -> None:
     """Add the API and its docs to `app`; raises RuntimeError if contents and operations differ."""
     _compare()
+    answered.init_app(app)
     request_id.init_app(app)
+    traced.init_app(app)
+    access.init_app(app)
     limits.init_app(app)
     errors.init_app(app)
     polling.init_app(app)

@@ -15,7 +15,7 @@ from app.api.reading import Input
 from app.api.shapes import When
 
 Severity = Literal["info", "warning", "critical"]
-Unit = Literal["percent", "seconds", "jobs", "attempts"]
+Unit = Literal["percent", "seconds", "jobs", "attempts", "requests", "breaks"]
 
 
 class AlertOut(BaseModel):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from app.agents import secrecy
 from app.api import cursors
 from app.api.auth import current_principal
 from app.api.glue import op
@@ -285,7 +286,7 @@ def _again(dlq_id: str, priority: str | None) -> dict[str, Any]:
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    shown = dict(row)
+    shown = dict(row) | {"parameters": secrecy.parameters(row["agent_id"], None, row["parameters"])}
     shown.pop("options", None)
     return shown | {
         "task_id": row["job_id"],

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.api.answers import dumps
 from app.api.request_id import current as current_request_id
 from app.db import AWAY
-from app.errors import CallboardError, Conflict, Invalid, Malformed, Unauthenticated, Unavailable
+from app.errors import CallboardError, Conflict, Invalid, Locked, Malformed, Unauthenticated, Unavailable
 from app.observe import logs
 
 MEDIA_TYPE = "application/problem+json"
@@ -108,7 +108,7 @@ def _of_room(error: CallboardError) -> Response:
     if isinstance(error, Conflict) and error.allowed:
         more["allowed_actions"] = error.allowed
     fields = error.fields if isinstance(error, Invalid | Unreadable) else None
-    retry_after = error.retry_after if isinstance(error, Unavailable) else None
+    retry_after = error.retry_after if isinstance(error, Unavailable | Locked) else None
     answer = problem(error.status, error.code, error.message, errors=fields, retry_after=retry_after, **more)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="callboard"'

@@ -21,8 +21,10 @@ from app.api.auth import settings
 from app.api.glue import op
 from app.api.shapes import When
 from app.db import AWAY, db
+from app.observe import metrics
 from app.polling import queries as polling
 from app.polling import thresholds
+from app.secrets import known, sealing
 from app.workers import fleet
 
 REDIS_PATIENCE_SECONDS = 0.5
@@ -103,7 +105,7 @@ def alive() -> AliveOut:
 @op("GET", "/api/health", public=True, out=SystemHealthOut, also={503: SystemHealthOut}, bare=True)
 def get_health() -> Answer:
     """Say how everything is; 503 when the database is away."""
-    checks = {"database": _database(), "redis": _redis(), "workers": _workers()}
+    checks = {"database": _database(), "redis": _redis(), "workers": _workers(), **_keys()}
     hard = checks["database"]["status"] == "unhealthy"
     soft = any(check["status"] != "healthy" for check in checks.values())
     status = "unhealthy" if hard else "degraded" if soft else "healthy"
@@ -169,6 +171,17 @@ def _database() -> dict[str, Any]:
     return _timed(lambda: db.value("SELECT 1"))
 
 
+def _keys() -> dict[str, dict[str, Any]]:
+    """Nothing, unless what is sealed in the database cannot all be opened here."""
+    try:
+        with db.quick():
+            missing = known.missing(sealing.in_use())
+    except AWAY:
+        return {}
+    said = "a key of ENCRYPTION_KEYS is missing: `callboard secrets status` says which"
+    return {"secrets": {"status": "degraded", "reason": said}} if missing else {}
+
+
 def _workers() -> dict[str, Any]:
     try:
         with db.quick():
@@ -183,10 +196,16 @@ def _redis() -> dict[str, Any]:
         return {"status": "degraded", "reason": "there is none; workers look for work by themselves"}
     started = time.monotonic()
     try:
-        _client().ping()
+        with metrics.redis_operation("ping"):
+            _client().ping()
     except RedisError:
         return {"status": "degraded", "reason": "it does not answer; workers look for work by themselves"}
     return {"status": "healthy", "latency_ms": round((time.monotonic() - started) * 1000, 2)}
+
+
+def redis_answers() -> bool:
+    """Whether there is a Redis, and it answers now."""
+    return bool(_redis()["status"] == "healthy")
 
 
 def _client() -> Redis:

@@ -241,6 +241,7 @@ class JobOut(JobBrief):
     step_id: str | None
     schedule_id: str | None
     correlation_id: str | None
+    trace_id: str | None = Field(None, description="Of its OpenTelemetry trace, if it was submitted in one.")
     log_cursor: int
     queue_position: int | None
     estimated_wait_time_seconds: int | None

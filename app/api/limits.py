@@ -27,7 +27,10 @@ from app.db import AWAY, db
 from app.errors import TooMany
 from app.settings import Settings
 
-LOGIN = "5 per minute;20 per hour"
+LOGIN = "10 per minute;20 per hour"
+"""Attempts from one address, and with one name; an account locks sooner (app/accounts/lockout.py)."""
+FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
+"""Links to choose a password, asked for from one address, and for one name."""
 REDIS_PATIENCE_SECONDS = 0.2
 MINUTE = 60.0
 
@@ -151,6 +154,24 @@ def _spend_login() -> None:
     """Two limits: many names from one address, one name from many addresses."""
 
 
+def spend_forgot(name: str) -> None:
+    """Count one wish for a link to choose a password for `name`, and one from this address; raises RateLimitExceeded."""
+    g.forgot_name = name.lower()
+    _spend_forgot()
+
+
+@limiter.shared_limit(lambda: _forgot_limit(FORGOT_ADDRESS), scope="forgot-address", key_func=_address)
+@limiter.shared_limit(
+    lambda: _forgot_limit(FORGOT_NAME), scope="forgot-name", key_func=lambda: str(g.forgot_name)
+)
+def _spend_forgot() -> None:
+    """Two limits, as for attempts to sign in."""
+
+
+def _forgot_limit(usual: str) -> str:
+    return str(current_app.config.get("CALLBOARD_FORGOT_LIMIT", usual))
+
+
 def note_refused(response: Response) -> Response:
     """Write down that somebody tries to sign in again and again; what was counted alone would end at the limit."""
     if response.status_code == 429 and "login_name" in g:
@@ -172,8 +193,9 @@ def describe(response: Response) -> Response:
     response.headers["X-RateLimit-Limit"] = str(limit.amount)
     response.headers["X-RateLimit-Remaining"] = str(remaining)
     response.headers["X-RateLimit-Reset"] = str(int(window.reset_time) + 1)
-    if response.status_code == 429:
-        response.headers["Retry-After"] = str(seconds)
+    if response.status_code == 429:  # a lock may last longer than any window
+        said = response.headers.get("Retry-After", type=int, default=0)
+        response.headers["Retry-After"] = str(max(seconds, said))
     return response
 
 

@@ -153,10 +153,17 @@ def list_channels() -> dict[str, Any]:
 )
 def send_test_to_channel(name: str, body: ChannelTestIn | None) -> dict[str, Any]:
     """Send a test by mail or into a chat; look at the delivery to see what came of it."""
+    delivery_id = _tested(name, body)
+    noted("notify.tested", delivery_id, {"channel": name})
+    return {"delivery_id": delivery_id}
+
+
+def _tested(name: str, body: ChannelTestIn | None) -> str:
+    """The delivery of a test."""
     if name == "email":
-        return {"delivery_id": rules.test("email", (body and body.to) or current_principal().email)}
+        return rules.test("email", (body and body.to) or current_principal().email)
     try:
-        return {"delivery_id": rules.test("chat", name)}
+        return rules.test("chat", name)
     except Invalid:
         raise NotFound(f"There is no channel {name}.") from None
 

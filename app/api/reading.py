@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import types
 from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
@@ -19,6 +21,11 @@ from app.api.errors import Unreadable
 from app.errors import Invalid
 
 DEEPEST = 32
+MOST_VALUES = 50_000
+"""In one body; telling of a hundred thousand unknown fields would take half a second."""
+
+LONGEST_NUMBER = 20
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -57,6 +64,7 @@ def body_as(model: type[Model], *, optional: bool) -> Model | None:
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
     _check_json(raw)
+    _refuse_endless_numbers(raw)
     try:
         # Strict, and from the text: so "5" is no number, and dates and ids may still be text.
         return model.model_validate_json(raw, strict=True)
@@ -117,12 +125,27 @@ def _check_json(raw: bytes) -> None:
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"The body is not JSON: {error}.") from error
     level: list[tuple[str, Any]] = [("", value)]
+    values = 0
     for _ in range(DEEPEST):
         if not level:
             return
+        values += sum(len(parent) for _, parent in level if isinstance(parent, dict | list))
+        if values > MOST_VALUES:
+            raise Invalid("The body holds too much.", [("", f"holds more than {MOST_VALUES:,} values")])
         level = [child for pointer, parent in level for child in _children(pointer, parent)]
     if level:
         raise Invalid("The body is nested too deeply.", [(level[0][0], f"lies deeper than {DEEPEST} levels")])
+
+
+def _refuse_endless_numbers(raw: bytes) -> None:
+    """Whole numbers beyond 64 bits: nobody who reads our JSON could be sure of them, and we could not write them."""
+    if _MANY_DIGITS.search(raw):
+        json.loads(raw, parse_int=_counted)
+
+
+def _counted(digits: str) -> None:
+    if len(digits) > LONGEST_NUMBER or not -(2**63) <= int(digits) < 2**64:
+        raise Invalid("A number is too large.", [("", f"{digits[:30]} is beyond 64 bits: send it as text")])
 
 
 def _children(pointer: str, value: Any) -> list[tuple[str, Any]]:

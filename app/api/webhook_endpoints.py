@@ -176,7 +176,9 @@ def rotate_endpoint(endpoint_id: UUID) -> Row:
 def send_test_to_endpoint(endpoint_id: UUID) -> dict[str, Any]:
     """Send a `test` event to an endpoint."""
     _managed(endpoint_id, "manage_webhooks")
-    return {"delivery_id": endpoints.test(str(endpoint_id))}
+    delivery_id = endpoints.test(str(endpoint_id))
+    noted("endpoint.tested", endpoint_id, {"delivery_id": delivery_id})
+    return {"delivery_id": delivery_id}
 
 
 # A GET would make the secret at its first use; nothing else is written.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -63,8 +64,8 @@ def address(base_url: str, token: str) -> str:
     return f"{base_url}{PATH}/{token}"
 
 
-def read(token: str, *, key: str) -> Row:
-    """The question of a link, with the `email` whose answer it is and the `link_expires_at`.
+def read(token: str, *, key: str | Sequence[str]) -> Row:
+    """The question of a link signed by (one of) `key`, with the `email` whose answer it is and the `link_expires_at`.
 
     NotFound for what is no link, Conflict with what to tell the person when it cannot be used any more.
     """
@@ -130,8 +131,9 @@ def _state(approval: Row) -> str:
     )
 
 
-def _signer(key: str) -> Signer:
-    return Signer(key, salt="callboard approval link", digest_method=hashlib.sha256)
+def _signer(key: str | Sequence[str]) -> Signer:
+    newest_last = key if isinstance(key, str) else list(reversed(key))
+    return Signer(newest_last, salt="callboard approval link", digest_method=hashlib.sha256)
 
 
 def _hash(token: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.agents import secrecy
 from app.db import Row, db, dumps
 from app.errors import NotFound
 
@@ -220,13 +221,14 @@ def context(job_id: str) -> Row | None:
     if that is known; `input` is its parameters, cut to what a card holds (`input_cut` says so).
     """
     row = db.row(
-        """SELECT agent_id, task_name, submitted_by, fence AS attempt, coalesce(usage, '{}') AS usage, parameters
+        """SELECT agent_id, agent_version, task_name, submitted_by, fence AS attempt,
+                  coalesce(usage, '{}') AS usage, parameters
            FROM jobs WHERE job_id = %(id)s""",
         id=job_id,
     )
     if row is None:
         return None
-    given = row.pop("parameters") or {}
+    given = secrecy.parameters(row["agent_id"], row.pop("agent_version"), row.pop("parameters")) or {}
     summary = {name: _summary(value) for name, value in list(given.items())[:MOST_SHOWN]}
     return row | {"input": summary, "input_cut": summary != given}
 

@@ -118,6 +118,18 @@ _SPENT = {
 
 # -- what people ask
 
+
+def totals(since: datetime) -> list[Row]:
+    """All that was used since then, by {provider, model}: {input,output,cache_read,cache_write}_tokens, and usd."""
+    return db.rows(
+        """SELECT provider, model, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+                  sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_tokens) AS cache_write_tokens,
+                  coalesce(sum(cost_usd), 0) AS usd
+           FROM usage_events WHERE at >= %(since)s GROUP BY 1, 2 ORDER BY 1, 2""",
+        since=since,
+    )
+
+
 _SUMS = f"""sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
     sum(cache_read_tokens)::bigint AS cache_read_tokens, sum(cache_write_tokens)::bigint AS cache_write_tokens,
     sum(reasoning_tokens)::bigint AS reasoning_tokens, sum({_TOKENS})::bigint AS tokens,

@@ -22,6 +22,7 @@ from app.dashboard import (
     approval_link,
     approvals,
     assets,
+    audit,
     blog_post,
     budgets,
     bulk_actions,
@@ -29,6 +30,7 @@ from app.dashboard import (
     dead_letters,
     deliveries,
     errors,
+    forgotten,
     gate_editor,
     gates,
     guide,
@@ -54,6 +56,7 @@ from app.dashboard import (
     notify,
     now,
     now_health,
+    oidc,
     policies,
     polling,
     pools,
@@ -67,9 +70,11 @@ from app.dashboard import (
     schedule_form,
     schedules,
     search,
+    security,
     session,
     story,
     submit,
+    users,
     views,
     words,
     workers,
@@ -90,6 +95,12 @@ PAGES: tuple[tuple[str, str, str, View], ...] = (
     ("GET",   "/sign-in",                                 "sign_in",       session.sign_in),
     ("POST",  "/sign-in",                                 "signing_in",    session.signing_in),
     ("POST",  "/sign-out",                                "sign_out",      session.sign_out),
+    ("GET",   "/sign-in/oidc",                            "oidc_start",    oidc.start),
+    ("GET",   "/sign-in/oidc/return",                     "oidc_return",   oidc.come_back),
+    ("GET",   "/forgot",                                  "forgot",        forgotten.page),
+    ("POST",  "/forgot",                                  "forgetting",    forgotten.ask),
+    ("GET",   "/reset/<token>",                           "choose_password", forgotten.choose),
+    ("POST",  "/reset/<token>",                           "choosing_password", forgotten.choosing),
     ("POST",  "/theme",                                   "theme",         session.theme),
     ("GET",   "/",                                        "now",           now.page),
     ("POST",  "/pools/<pool>/pause",                      "pool_pause",    pools.pause),
@@ -213,12 +224,24 @@ PAGES: tuple[tuple[str, str, str, View], ...] = (
     ("GET",   "/ui/search",                               "search_words",  search.suggest),
     ("GET",   "/settings",                                "settings",      preferences.page),
     ("POST",  "/settings/password",                       "settings_password", preferences.change_password),
+    ("POST",  "/settings/logins/<login_id>/end",          "login_end",     preferences.end_login),
+    ("POST",  "/settings/logins/end-others",              "logins_end",    preferences.end_other_logins),
     ("POST",  "/settings/keys",                           "key_make",      preferences.make_key),
     ("POST",  "/settings/keys/<key_id>/revoke",           "key_revoke",    preferences.revoke_key),
+    ("GET",   "/users",                                   "users",         users.page),
+    ("GET",   "/users/new",                               "user_new",      users.new),
+    ("POST",  "/users/new",                               "user_creating", users.creating),
+    ("GET",   "/users/<user_id>",                         "user",          users.detail),
+    ("POST",  "/users/<user_id>",                         "user_changing", users.changing),
+    ("POST",  "/users/<user_id>/<verb>",                  "user_act",      users.act),
+    ("POST",  "/users/<user_id>/keys/<key_id>/revoke",    "user_key_revoke", users.revoke_key),
     ("GET",   "/help",                                    "help",          guide.page),
     ("GET",   "/alerts",                                  "alerts",        alerts.page),
     ("POST",  "/alerts/<alert_id>/acknowledge",           "alert_ack",     alerts.acknowledge),
     ("POST",  "/alert-rules/<rule>",                      "alert_rule",    alerts.set_rule),
+    ("GET",   "/security",                                "security",      security.page),
+    ("GET",   "/audit",                                   "audit",         audit.page),
+    ("POST",  "/audit/download",                          "audit_download", audit.download),
     ("GET",   "/polling",                                 "polling",       polling.page),
     ("POST",  "/ui/polling/report",                       "polling_report", polling.report),
     ("GET",   "/submit",                                  "submit",        submit.pick),
@@ -278,6 +301,7 @@ FRAGMENTS: tuple[tuple[str, Panel], ...] = (
     ("/ui/agents/<agent_id>/limits", agent_limits.PANEL),
     ("/ui/alerts",                 alerts.LISTING),
     ("/ui/polling",                polling.HEALTH),
+    ("/ui/security",               security.FIGURES),
 )  # fmt: skip
 
 # Their fragments answer only what is new (by cursor).
@@ -300,7 +324,7 @@ def register(app: Flask) -> None:
     look.register(app, pages, [region for _, region in regions])
     session.register(app, pages)
     errors.register(pages, app)
-    for part in (words, assets, headers, nav, agent_versions, schedules, workflow_picture, workflow):
+    for part in (words, assets, headers, nav, oidc, agent_versions, schedules, workflow_picture, workflow):
         part.register(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["poll_settings"] = poll_settings(app.config["CALLBOARD"])

@@ -67,9 +67,7 @@ def submit(agent_id: str, parameters: dict[str, Any], **how: Any) -> str:
         correlation_id=g.get("request_id"),
         **how,
     )
-    job_id = str(lifecycle.submit(intake.order(wish))["job_id"])
-    noted("job.submitted", job_id, agent_id=agent_id)
-    return job_id
+    return str(lifecycle.submit(intake.order(wish))["job_id"])
 
 
 def again(job_id: str) -> str:

@@ -24,7 +24,14 @@ LOOKS = {
     "warning": Look("Warning", "warn", "amber"),
     "info": Look("Note", "circle", "blue"),
 }
-UNITS = {"percent": "%", "seconds": "seconds", "jobs": "jobs", "attempts": "attempts"}
+UNITS = {
+    "percent": "%",
+    "seconds": "seconds",
+    "jobs": "jobs",
+    "attempts": "attempts",
+    "requests": "requests",
+    "breaks": "breaks",
+}
 
 
 def page() -> str:

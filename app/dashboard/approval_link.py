@@ -34,7 +34,7 @@ def _limit() -> str:
 def page(token: str) -> AnyResponse:
     """GET /a/<token>: the question, or why the link cannot be used."""
     try:
-        row = links.read(token, key=settings().signing_key)
+        row = links.read(token, key=settings().signing_keys)
     except REFUSED as refused:
         return _over(refused)
     return make_response(_page(row))
@@ -43,7 +43,7 @@ def page(token: str) -> AnyResponse:
 @limiter.shared_limit(_limit, scope="approval-link")
 def answering(token: str) -> AnyResponse:
     """POST /a/<token>: a word of thanks, or the question again with what is wrong and what was typed."""
-    key = settings().signing_key
+    key = settings().signing_keys
     try:
         row = links.read(token, key=key)
     except REFUSED as refused:

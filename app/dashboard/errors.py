@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.dashboard.headers import loggable
 from app.db import AWAY, db
-from app.errors import CallboardError, Conflict, Unavailable
+from app.errors import CallboardError, Conflict, Locked, Unavailable
 from app.observe import logs
 
 log = logs.get(__name__)
@@ -72,7 +72,8 @@ def answer(error: Exception) -> AnyResponse:
 def meaning(error: Exception) -> tuple[int, str | None, int | None]:
     """Status, sentence and seconds to wait; what nobody foresaw is logged."""
     if isinstance(error, CallboardError):
-        return error.status, error.message, error.retry_after if isinstance(error, Unavailable) else None
+        retry_after = error.retry_after if isinstance(error, Unavailable | Locked) else None
+        return error.status, error.message, retry_after
     if isinstance(error, HTTPException):
         return error.code or 500, None, 30 if error.code == 429 else None
     if isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flask import render_template, request
+from flask import render_template
 
-from app.dashboard import samples
+from app.dashboard import https, samples
 from app.dashboard.words import PRIORITIES, STATES
 
 # What each state means for whoever waits, in the order of a job's life.
@@ -51,5 +51,5 @@ def page() -> str:
         priorities=PRIORITIES,
         errors=ERRORS,
         first_job=samples.first_job(),
-        root=request.url_root.rstrip("/"),
+        root=https.root(),
     )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
-from flask import request
-
-from app.dashboard import job_seen
+from app.dashboard import https, job_seen
 from app.db import Row
 from app.jobs.states import Priority
 
@@ -27,7 +25,7 @@ def curl(row: Row) -> str:
     body = json.dumps({name: value for name, value in wish.items() if value}, ensure_ascii=False)
     if len(body) > LONGEST:
         return ""
-    address = shlex.quote(f"{request.host_url}api/v1/jobs")
+    address = shlex.quote(f"{https.root()}/api/v1/jobs")
     return (
         f"curl -X POST {address} \\\n"
         '  -H "Authorization: Bearer $CALLBOARD_API_KEY" \\\n'

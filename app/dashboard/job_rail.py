@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+from flask import current_app
 from markupsafe import Markup
 
 from app import clock
@@ -24,6 +25,7 @@ from app.errors import NotFound
 from app.jobs import explain, idempotency, intake, queries, told
 from app.jobs.states import WAITING
 from app.notify import deliveries
+from app.observe import correlation
 from app.schedules import queries as schedules
 
 MOST_DELIVERIES = 8
@@ -41,6 +43,7 @@ def embed(row: Row) -> Context:
         "idempotency_key": _key(row),
         "schedule": _schedule(row["schedule_id"]),
         "before": _before(row),
+        "trace_url": _trace_url(row),
     }
 
 
@@ -53,6 +56,13 @@ def _key(row: Row) -> str | None:
     if not job_seen.sees_content(row):
         return None
     return idempotency.key_of(row["submitted_by"], row["job_id"], row["submitted_at"])
+
+
+def _trace_url(row: Row) -> str | None:
+    """Where its trace is shown, if somebody said where."""
+    trace_id = correlation.trace_id(row["traceparent"])
+    template: str = current_app.config["CALLBOARD"].trace_url
+    return template.replace("{trace_id}", trace_id) if template and trace_id else None
 
 
 def _schedule(schedule_id: str | None) -> Row | None:

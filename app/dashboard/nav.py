@@ -56,7 +56,10 @@ ENTRIES = (
     Entry("costs", "costs", "coin", "Costs", "view_budgets", key="c"),
     Entry("budgets", "budgets", "gauge", "Budgets", "view_budgets", "spent", hot=True),
     Entry("alerts", "alerts", "bell", "Alerts", "view_alerts", "active", hot=True),
+    Entry("audit", "audit", "file", "Audit", "view_audit"),
+    Entry("security", "security", "shield", "Security", "view_audit"),
     Entry("polling", "polling", "pulse", "Polling health", "view_alerts"),
+    Entry("users", "users", "person", "Users", "manage_users", key="u"),
     Entry("settings", "settings", "gear", "Settings"),
 )
 # Pages whose address begins otherwise than that of the entry they belong to.

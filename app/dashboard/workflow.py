@@ -177,7 +177,7 @@ def _again(row: Row) -> str:
         runs.RunWish(
             definition=read(row["definition"]),
             submitted_by=asking().user_id,
-            inputs=row["inputs"],
+            **runs.inputs_of(row),
             priority=Priority(row["priority_rank"]).word,
             tags=tuple(row["tags"]),
             correlation_id=g.get("request_id"),

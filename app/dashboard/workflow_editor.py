@@ -14,6 +14,7 @@ from flask import flash, g, make_response, redirect, render_template, request, u
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts.permissions import demand, may
+from app.agents import secrecy
 from app.dashboard import actions, workflow_inputs
 from app.dashboard.forms import PREFIX
 from app.dashboard.session import asking
@@ -120,7 +121,11 @@ def _of_run(workflow_id: str) -> Typed:
     demand(asking(), "view_workflow", row["submitted_by"])
     demand(asking(), "view_workflow_content", row["submitted_by"])
     schema = row["definition"].get("inputs")
-    return Typed(text=as_yaml(row["definition"]), inputs=workflow_inputs.filled_with(schema, row["inputs"]))
+    shown = secrecy.hidden(schema, row["inputs"])
+    known = {
+        name: value for name, value in row["inputs"].items() if shown[name] == value
+    }  # secrets begin empty
+    return Typed(text=as_yaml(row["definition"]), inputs=workflow_inputs.filled_with(schema, known))
 
 
 def _typed() -> Typed:

@@ -9,11 +9,13 @@ OWN = frozenset(
     [
         "DATABASE_URL",
         "DATABASE_READ_URL",
+        "METRICS_TOKEN",
         "REDIS_URL",
         "SECRET_KEY",
         "JWT_SECRET",
         "JWT_SECRET_PREVIOUS",
         "ENCRYPTION_KEY",
+        "ENCRYPTION_KEYS",
         "ADMIN_PASSWORD",
         "CALLBOARD_ADMIN_PASSWORD",
         "CALLBOARD_ADMIN_API_KEY",
@@ -21,6 +23,7 @@ OWN = frozenset(
         "PGPASSWORD",
         "SLACK_WEBHOOK_URL",
         "NOTIFY_CHANNELS",
+        "OTEL_EXPORTER_OTLP_HEADERS",
     ]
 )
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")

@@ -174,6 +174,17 @@ def capacity(ttl_seconds: float = TTL_SECONDS) -> Row:
     }
 
 
+def memory_bytes(ttl_seconds: float = TTL_SECONDS) -> int:
+    """Resident memory of all living workers together, as they last told."""
+    return int(
+        db.value(
+            """SELECT coalesce(sum(memory_bytes), 0) FROM workers
+               WHERE seen_at >= clock_timestamp() - %(ttl)s * interval '1 s'""",
+            ttl=ttl_seconds,
+        )
+    )
+
+
 def by_pool(pools: tuple[str, ...], ttl_seconds: float = TTL_SECONDS) -> list[Row]:
     """Per pool: {pool, workers, draining, threads, busy, utilization}; a worker of several pools counts in each."""
     living = [w for w in _standing(ttl_seconds) if w["state"] != "lost"]

@@ -40,6 +40,8 @@ def test_folders_are_separated_by_colons_and_made_absolute(
         ("PORT", "99999", "PORT"),
         ("PORT", "eighty", "PORT"),
         ("SECRET_KEY", "short", "at least 32 characters"),
+        ("SECRET_KEY_PREVIOUS", "short", "at least 32 characters"),
+        ("JWT_SECRET_PREVIOUS", "short", "at least 32 characters"),
         ("LLM_PROVIDERS", "ollama,skynet", "unknown provider 'skynet'"),
         ("LLM_PROVIDERS", "local-demo", "unknown provider 'local-demo'"),
         ("OLLAMA_BASE_URL", "gpu:11434", "OLLAMA_BASE_URL"),

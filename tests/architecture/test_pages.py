@@ -21,10 +21,14 @@ NO_PAGES = {
     "job_story_text": "a file",
     "artifact": "a file",
     "notification": "leads to what it is about",
+    "oidc_start": "leads to the provider",
+    "oidc_return": "leads in, or to the sign-in page",
 }
 # Pages without a picture of their own.
 NO_PICTURE = {
     "sign_in": "a form of two fields",
+    "forgot": "a form of one field",
+    "choose_password": "a form of two fields",
     "approval_link": "as approval, without the menu",
     "draft": "as drafts",
     "agent_version": "as agent",
@@ -38,6 +42,7 @@ NO_PICTURE = {
     "gate_version": "as gate",
     "bulk_action": "there is none in the scene yet",
     "worker": "as workers, with what it did",
+    "user_new": "a form of three fields",
 }
 
 

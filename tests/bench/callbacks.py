@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=300)
     chosen = parser.parse_args()
     with servers(), receiving() as receiver:
-        os.environ["HTTP_ALLOW_PRIVATE"] = "true"
+        os.environ |= {"CALLBOARD_ENV": "test", "HTTP_ALLOW_PRIVATE": "true"}
         settings = configuration.load()
         db.open(make_engine(settings.database_url))
         dispatch.use(make_ringer(settings.redis_url).ring)

@@ -19,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.accounts import api_keys, users
+from app.accounts import api_keys, logins, users
 from app.accounts.permissions import Principal
 from app.accounts.queries import user_by_email
 from app.db import db
@@ -104,9 +105,12 @@ def viewer(app: Flask, role: str, number: int = 0) -> Viewer:
         row = user_by_email(email) or users.create(email, None, role=role)
         who = Principal(user_id=str(row["user_id"]), email=email, role=role)
         key = api_keys.create(who, name="bench")
+        login_id = logins.open_login(
+            who.user_id, kind="browser", method="password", ip=None, user_agent=None, life=timedelta(hours=12)
+        )
     client = app.test_client()
     with client.session_transaction() as cookie:
-        cookie["_user_id"], cookie["_fresh"] = f"{who.user_id}:{row['token_version']}", True
+        cookie["_user_id"], cookie["_fresh"] = f"{who.user_id}:{row['token_version']}:{login_id}", True
     return Viewer(who.user_id, client, key.text)
 
 

@@ -19,7 +19,9 @@ from tests.waiting import until
 # "{done}", "{failed}" and "{letter}" stand for the ids of jobs in that state; others for what they are called.
 PAGES = (
     "/alerts",
+    "/audit",
     "/polling",
+    "/security",
     "/",
     "/analytics",
     "/jobs",
@@ -89,11 +91,15 @@ PAGES = (
     "/search",
     "/search?q=say",
     "/search?q=nothing+is+called+this",
+    "/users",
+    "/users?q=nothing+is+called+this",
+    "/users/new",
+    "/users/{person}",
     "/settings",
     "/help",
     "/nowhere",
 )
-SIGNED_OUT = ("/sign-in", "/sign-in?next=/jobs")
+SIGNED_OUT = ("/sign-in", "/sign-in?next=/jobs", "/forgot", "/reset/{token}")
 ASKING = {
     "name": "Said <b>twice</b>",
     "steps": [
@@ -113,6 +119,7 @@ ASKING = {
     ],
 }
 BUDGET = {"name": "Of the <b>tests</b>", "scope": "agent", "subject": "test-echo", "unit": "usd", "limit": 5}
+PERSON = {"email": "grace@example.org", "name": "Grace <b>Hopper</b>", "role": "user"}
 FIRST_VISIT_BYTES, FIRST_VISIT_REQUESTS = 35_000, 6
 LIST_BYTES, REPEAT_BYTES, MOST_NODES = 7_600, 8_200, 1_600
 
@@ -139,6 +146,8 @@ def places(running: Stack) -> dict[str, str]:
     letter, group = next(
         (entry["dlq_id"], entry["group_key"]) for entry in letters if entry["task_id"] == failed
     )
+    person = running.call("POST", "/api/v1/users", PERSON)["user_id"]
+    link = running.call("POST", f"/api/v1/users/{person}/invite-link")["link"]
     many = {"verb": "cancel", "ids": [done]}
     bulk = running.call("POST", "/api/v1/bulk-actions", many)["bulk_id"]
     return {
@@ -154,6 +163,8 @@ def places(running: Stack) -> dict[str, str]:
         "schedule": _schedule(running),
         "approval": _question(running),
         "delivery": _delivery(running),
+        "person": person,
+        "token": link.rpartition("/")[2],
     }
 
 
@@ -209,9 +220,11 @@ def test_a_page_is_accessible_within_the_policy_and_never_too_wide(
 
 
 @pytest.mark.parametrize("path", SIGNED_OUT)
-def test_a_page_for_strangers_is_as_sound(context: BrowserContext, said: list[str], path: str) -> None:
+def test_a_page_for_strangers_is_as_sound(
+    context: BrowserContext, said: list[str], places: dict[str, str], path: str
+) -> None:
     context.clear_cookies()
-    demand_sound(context.new_page(), said, path)
+    demand_sound(context.new_page(), said, path.format(**places))
 
 
 def test_axe_looks_under_our_policy_and_in_both_themes(page: Page) -> None:

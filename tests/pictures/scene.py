@@ -87,7 +87,21 @@ def _furnish(admin: Person) -> Places:
         **_waiting(admin),
         **_plans(admin),
         **_questions(admin),
+        "person": _people(admin),
     }
+
+
+def _people(admin: Person) -> str:
+    """Colleagues of each role; answers one who has work here."""
+    made = [
+        admin.post("/api/v1/users", {"email": email, "name": name, "role": role}, 201)["user_id"]
+        for email, name, role in (
+            ("ada@example.org", "Ada Lovelace", "admin"),
+            ("grace@example.org", "Grace Hopper", "user"),
+            ("board@example.org", "The screen in the hall", "viewer"),
+        )
+    ]
+    return str(made[1])
 
 
 def _finished(admin: Person) -> Places:

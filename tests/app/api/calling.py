@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -89,7 +90,7 @@ def strict(document: dict[str, Any]) -> dict[str, Any]:
 def _operation(app: Flask, document: dict[str, Any], method: str, path: str) -> dict[str, Any] | None:
     adapter = app.url_map.bind("localhost")
     try:
-        endpoint, _ = adapter.match(path.partition("?")[0], method)
+        endpoint, _ = adapter.match(unquote(path.partition("?")[0]), method)
     except HTTPException:
         return None
     name = endpoint.removeprefix("api.").partition(":")[0]

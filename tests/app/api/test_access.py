@@ -211,6 +211,11 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "change_password": (
         "/api/v1/auth/password", {"current_password": "wrong", "new_password": PASSWORD}, "401 422 422 422 422",
     ),
+    "forgot_password": ("/api/v1/auth/forgot", {"email": "{fresh}@example.org"}, "202 202 202 202 202"),
+    "reset_password": ("/api/v1/auth/reset", {"token": "x", "password": PASSWORD}, "404 404 404 404 404"),
+    "list_logins": ("/api/v1/auth/logins", None, "401 200 200 200 200"),
+    "end_other_logins": ("/api/v1/auth/logins", None, "401 403 200 200 200"),
+    "end_login": ("/api/v1/auth/logins/{login}", None, "401 403 404 204 404"),
     "me": ("/api/v1/me", None, "401 200 200 200 200"),
     "list_api_keys": ("/api/v1/api-keys", None, "401 403 200 200 200"),
     "create_api_key": ("/api/v1/api-keys", {"name": "x"}, "401 403 201 201 201"),
@@ -220,6 +225,10 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "create_user": ("/api/v1/users", {"email": "{fresh}@example.org"}, "401 403 403 403 201"),
     "get_user": ("/api/v1/users/{user}", None, "401 403 403 403 200"),
     "change_user": ("/api/v1/users/{user}", {"name": "x"}, "401 403 403 403 200"),
+    "list_user_logins": ("/api/v1/users/{user}/logins", None, "401 403 403 403 200"),
+    "end_user_logins": ("/api/v1/users/{user}/logins", None, "401 403 403 403 200"),
+    "unlock_user": ("/api/v1/users/{user}/unlock", None, "401 403 403 403 200"),
+    "make_user_link": ("/api/v1/users/{user}/invite-link", None, "401 403 403 403 201"),
     "alive": ("/healthz", None, "200 200 200 200 200"),
     "get_health": ("/api/health", None, "200 200 200 200 200"),
     "get_database_health": ("/api/health/db", None, "200 200 200 200 200"),
@@ -227,6 +236,11 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_worker_health": ("/api/health/workers", None, "200 200 200 200 200"),
     "get_polling_health": ("/api/health/polling", None, "200 200 200 200 200"),
     "report_polling": ("/api/v1/polling/report", {"seconds": 60}, "401 204 204 204 204"),
+    "get_security": ("/api/v1/security", None, "401 403 403 403 200"),
+    "get_doctor": ("/api/v1/doctor", None, "401 403 403 403 200"),
+    "list_audit": ("/api/v1/audit", None, "401 403 403 403 200"),
+    "verify_audit": ("/api/v1/audit/verify", None, "401 403 403 403 200"),
+    "list_access": ("/api/v1/audit/access", None, "401 403 403 403 200"),
     "list_alerts": ("/api/v1/alerts", None, "401 403 403 403 200"),
     "acknowledge_alert": ("/api/v1/alerts/{alert}/acknowledge", None, "401 403 403 403 200"),
     "list_alert_rules": ("/api/v1/alert-rules", None, "401 403 403 403 200"),
@@ -268,6 +282,7 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
         "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
         "user": lambda: owner.id,
+        "login": lambda: world.login(owner.id),
         "view": lambda: owner.post("/api/v1/saved-views", json={"name": "y", "filter": ""}).json["view_id"],  # type: ignore[index]
         "notification": lambda: world.notification(owner.id),
         "delivery": lambda: world.delivery(owner.id),
@@ -313,7 +328,7 @@ def test_every_route_below_the_api_is_an_operation(app: Flask) -> None:
 
 def test_only_these_need_no_token() -> None:
     assert {operation.name for operation in OPERATIONS if operation.verb is None} == {
-        "login", "refresh_tokens", "openapi_document", "alive",
+        "login", "refresh_tokens", "forgot_password", "reset_password", "openapi_document", "alive",
         "get_health", "get_database_health", "get_redis_health", "get_worker_health", "get_polling_health",
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,13 +11,14 @@ import jwt
 import pytest
 from flask import Flask
 
-from app.accounts import users
+from app.accounts import links, users
 from app.db import db
 from tests.app.api.calling import Caller
 from tests.app.api.conftest import PASSWORD
 
 LOGIN = "/api/v1/auth/login"
 REFRESH = "/api/v1/auth/refresh"
+LOGINS = "/api/v1/auth/logins"
 
 
 def signed_in(nobody: Caller, email: str = "owner@example.org") -> dict[str, Any]:
@@ -163,3 +165,127 @@ def test_me_says_what_one_may_do(viewer: Caller) -> None:
 
     assert me is not None
     assert (me["permissions"]["view_task"], me["permissions"]["submit_task"]) == ("yes", "no")
+
+
+@pytest.mark.parametrize("email", ["owner@example.org", "nobody@example.org"])
+def test_too_many_wrong_passwords_lock_and_say_for_how_long(
+    nobody: Caller, owner: Caller, email: str
+) -> None:
+    wrong = {"email": email, "password": "wrong horse battery"}
+    answers = [nobody.post(LOGIN, json=wrong) for _ in range(7)]
+
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
+    for answer in answers[5:]:
+        assert answer.json is not None
+        assert answer.json["code"] == "locked"
+        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert nobody.post(LOGIN, json=wrong | {"password": PASSWORD}).status_code == 429
+
+
+def test_of_many_attempts_at_once_no_more_than_six_are_looked_at(nobody: Caller, owner: Caller) -> None:
+    wrong, start = {"email": "owner@example.org", "password": "wrong horse battery"}, Barrier(12)
+
+    def attempt(_: int) -> int:
+        start.wait()
+        return nobody.post(LOGIN, json=wrong).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sorted(pool.map(attempt, range(12))) == [401] * 5 + [429] * 7
+    with db.quick():
+        assert db.value("SELECT failed_count FROM users WHERE user_id = %(id)s", id=owner.id) == 6
+        assert db.value("SELECT count(*) FROM audit_log WHERE action = 'auth.failed'") == 6
+        assert db.value("SELECT count(*) FROM audit_log WHERE action = 'auth.locked'") == 1
+
+
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(nobody: Caller, owner: Caller) -> None:
+    def seconds(email: str) -> float:
+        began = time.perf_counter()
+        assert nobody.post(LOGIN, json={"email": email, "password": "wrong horse battery"}).status_code == 401
+        return time.perf_counter() - began
+
+    known, unknown = [], []
+    for turn in range(4):  # in turns, so that a busy machine slows down both
+        known.append(seconds("owner@example.org"))
+        unknown.append(seconds(f"nobody{turn}@example.org"))
+    assert 0.5 < min(unknown) / min(known) < 2
+
+
+def test_a_wrong_current_password_counts_as_one(nobody: Caller, owner: Caller) -> None:
+    tokens = signed_in(nobody)
+    wrong = {"current_password": "wrong horse battery", "new_password": "another battery"}
+    codes = [by_token(owner, tokens).post("/api/v1/auth/password", json=wrong).status_code for _ in range(7)]
+
+    assert codes == [422] * 5 + [429] * 2
+
+
+def test_one_sees_where_one_is_signed_in_and_ends_it(nobody: Caller, owner: Caller) -> None:
+    here, there = signed_in(nobody), signed_in(nobody)
+    me = by_token(owner, here)
+    listed = (me.get(LOGINS).json or {})["logins"]
+    assert [(each["kind"], each["alive"]) for each in listed] == [("token", True)] * 2
+    (current,) = [each for each in listed if each["current"]]
+    (other,) = [each for each in listed if not each["current"]]
+
+    assert me.call("DELETE", f"{LOGINS}/{other['login_id']}").status_code == 204
+    assert by_token(owner, there).get("/api/v1/me").status_code == 401
+    assert nobody.post(REFRESH, json={"refresh_token": there["refresh_token"]}).status_code == 401
+    signed_in(nobody)
+    assert me.call("DELETE", LOGINS).json == {"ended": 1}
+    assert me.get("/api/v1/me").status_code == 200
+    assert owner.call("DELETE", f"{LOGINS}/{current['login_id']}").status_code == 204
+    assert me.get("/api/v1/me").status_code == 401
+
+
+def test_asking_for_a_link_tells_nobody_whether_there_is_an_account(
+    configure: Callable[..., None], nobody: Caller, owner: Caller
+) -> None:
+    configure(smtp_host="mail.example.org")
+    answers = [
+        nobody.post("/api/v1/auth/forgot", json={"email": email})
+        for email in ("OWNER@example.org", "nobody@example.org")
+    ]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json == answers[1].json
+    with db.quick():
+        sent = [(row["event"], row["target"]) for row in db.rows("SELECT event, target FROM deliveries")]
+    assert sent == [("account.reset", "owner@example.org")]
+
+
+def test_asking_for_links_is_limited_by_name(nobody: Caller, owner: Caller) -> None:
+    codes = [
+        nobody.post("/api/v1/auth/forgot", json={"email": "owner@example.org"}).status_code for _ in range(6)
+    ]
+
+    assert codes == [202] * 5 + [429]
+
+
+def test_a_link_gives_a_new_password_and_ends_every_login(nobody: Caller, owner: Caller) -> None:
+    tokens = signed_in(nobody)
+    with db.transaction():
+        token = links.make(owner.id, "reset")
+    wish = {"token": token, "password": "another battery"}
+
+    assert nobody.post("/api/v1/auth/reset", json=wish | {"password": "short"}).status_code == 422
+    assert nobody.post("/api/v1/auth/reset", json=wish).status_code == 204
+    assert nobody.post("/api/v1/auth/reset", json=wish).status_code == 404
+    assert by_token(owner, tokens).get("/api/v1/me").status_code == 401
+    assert (
+        nobody.post(LOGIN, json={"email": "owner@example.org", "password": "another battery"}).status_code
+        == 200
+    )
+
+
+def test_tokens_of_the_key_before_are_accepted_while_it_is_named(
+    configure: Callable[..., None], nobody: Caller, owner: Caller
+) -> None:
+    old, new = "the old secret, and long enough for HS256", "the new secret, and long enough for HS256"
+    configure(jwt_secret=old)
+    before = signed_in(nobody)
+    configure(jwt_secret=new, jwt_secret_previous=old)
+    assert by_token(owner, before).get("/api/v1/me").status_code == 200
+    after = signed_in(nobody)
+    configure(jwt_secret=new)
+
+    assert by_token(owner, before).get("/api/v1/me").status_code == 401
+    assert by_token(owner, after).get("/api/v1/me").status_code == 200

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from app import clock
+from app.accounts import logins
 from app.accounts.permissions import Principal
 from app.approvals import policies
 from app.db import db
@@ -128,6 +129,19 @@ def schedule(owner: str, **wish: object) -> str:
     } | wish
     with db.transaction():
         return str(changes.create(changes.Wish(submitted_by=owner, **told))["schedule_id"])
+
+
+def login(owner: str) -> str:
+    """Somewhere they are signed in."""
+    with db.transaction():
+        return logins.open_login(
+            owner,
+            kind="browser",
+            method="password",
+            ip="192.0.2.7",
+            user_agent="curl/8",
+            life=timedelta(hours=1),
+        )
 
 
 def letter(owner: str, **wish: object) -> str:

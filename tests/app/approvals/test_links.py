@@ -52,6 +52,14 @@ class TestLinks:
         assert (done["status"], done["answered_by"], done["comment"]) == ("approved", GUEST, "fine")
         assert acting.status(job_id) == "queued"
 
+    def test_one_signed_by_the_key_before_works_while_that_is_named(self) -> None:
+        _, approval_id, token = asked()
+        newer = "a newer key of at least thirty-two characters"
+
+        assert links.read(token, key=(newer, KEY))["approval_id"] == approval_id
+        with pytest.raises(NotFound):
+            links.read(token, key=(newer,))
+
     def test_it_works_once(self) -> None:
         _, _, token = asked()
         doors.answer_by_link(token, key=KEY, decision="reject")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,8 @@ from urllib.parse import quote
 from flask import Flask
 
 from app import clock
-from app.accounts import api_keys, users, views
+from app.accounts import api_keys, logins, users, views
+from app.accounts import links as account_links
 from app.accounts.permissions import Principal
 from app.agents import registry
 from app.approvals import links, policies
@@ -334,13 +335,30 @@ class _Maker:
         }  # fmt: skip
 
     def _people(self) -> Places:
-        users.create('"<img>"@example.org', None, role="user", name=self.words)
+        other = Principal(
+            user_id=str(
+                users.create('"<img>"@example.org', None, role="user", name=self.words[:100])["user_id"]
+            ),
+            email='"<img>"@example.org',
+            role="user",
+        )
+        theirs = api_keys.create(other, name=self.words[:60])
         db.run(
             "UPDATE users SET name = %(words)s WHERE user_id = %(id)s", words=self.words, id=self.who.user_id
         )
+        lost = str(users.create("lost@example.org", None, role="user")["user_id"])
+        login_id = logins.open_login(
+            self.who.user_id, kind="browser", method="password", ip="192.0.2.7", user_agent=self.words,
+            life=timedelta(hours=1),
+        )  # fmt: skip
+        chosen = account_links.make(lost, "invite")
         view = views.save(self.who, page="jobs", name=self.words[:60], query="q=" + self.words, shared=True)
         key = api_keys.create(self.who, name=self.words[:60])
-        return {"view_id": str(view["view_id"]), "key_id": str(key.key_id)}
+        return {
+            "view_id": str(view["view_id"]), "key_id": str(key.key_id), "login_id": login_id,
+            "choose_password.token": chosen, "choosing_password.token": chosen,
+            "user_id": other.user_id, "user_key_revoke.key_id": theirs.key_id,
+        }  # fmt: skip
 
     def _quality(self) -> Places:
         for threshold in (6, 7):

@@ -11,6 +11,7 @@ from app.dashboard import bulk_actions
 from app.errors import PermanentError
 from app.jobs import error_groups
 from app.jobs.states import Reason
+from app.secrets import sealing
 from tests.app.dashboard.aside import agent, claimed, db, dead_letters, job, lifecycle
 from tests.app.dashboard.submitting import forms
 from tests.app.dashboard.visiting import Visitor, words
@@ -104,7 +105,8 @@ def test_a_group_of_one_keeps_its_secret(admin: Visitor) -> None:
     answer = admin.post(form.path, form.sent())
 
     made = job(answer.headers["Location"].rsplit("/", 1)[1])
-    assert made["parameters"] == {"failures": 4, "token": "abracadabra"}
+    opened = sealing.opened(made["parameters"], lifecycle.owner_of(made["job_id"]), "/parameters")
+    assert opened == {"failures": 4, "token": "abracadabra"}
 
 
 def test_a_mask_is_never_sent_in_as_a_value(admin: Visitor) -> None:

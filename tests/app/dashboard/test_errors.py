@@ -44,7 +44,7 @@ def test_without_a_database_pages_say_so_and_come_back(
     def away(*_: object) -> None:
         raise psycopg2.OperationalError("server closed the connection")
 
-    monkeypatch.setattr(queries, "user", away)
+    monkeypatch.setattr(queries, "signed_in", away)
 
     answer = user.get(path)
 

@@ -27,6 +27,7 @@ BY_OTHERS = {
     "polling_report": "poll.js, by a beacon",
     "signing_in": "strangers",
     "jobs_act": "the menu of a row, which static/js/filter.js makes of a template",
+    "forgetting": "the page for a forgotten password, once there is a mail server",
     "notify_test": "the settings, once a channel is configured",
     "blog_post_submit": "the form of the content pipeline, which these tests do not install",
 }
@@ -36,13 +37,14 @@ NO_QUESTION = {"approval_answering", "approval_link_answering", "workflow_answer
 # What others than admins may send; everything else is refused to them, and changes nothing.
 VIEWERS = {"sign_out", "theme", "signing_in", "jobs_columns", "view_save", "view_rename", "view_delete", "notifications_read",
            "notification_read", "settings_password", "key_make", "key_revoke", "polling_report",
-           "approval_link_answering"}  # fmt: skip
+           "approval_link_answering", "forgetting", "choosing_password", "login_end", "logins_end"}  # fmt: skip
 USERS = VIEWERS | {"submitting", "schedule_creating", "workflow_writing", "workflow_template_run", "endpoint_add", "bulk_create",
                    "blog_post_submit"}  # fmt: skip
 # Fields that their page need not look at: what stands beside a button that means something else, and
 # whose password it is, which is there for password managers.
 UNREAD = {
     "settings_password": {"username"},
+    "choosing_password": {"username"},
     "view_delete": {"name"},
     "bulk_create": {"ask"},
     "schedule_changing": {"target"},
@@ -52,7 +54,7 @@ ALLOWED = {"viewer": VIEWERS, "user": USERS}
 TRIES = {("gate_editing", "Check"), ("gate_editing", "Try")}
 TRIED_BY = {name for name, _ in TRIES}
 # Allowed with what is one's own: the admin's is not.
-OTHERS_OWN = {"view_rename", "view_delete", "key_revoke", "notification_read"}
+OTHERS_OWN = {"view_rename", "view_delete", "key_revoke", "notification_read", "login_end"}
 # Written down whatever happens to a request: that somebody was refused.
 OWN = {"audit_log"}
 

@@ -52,7 +52,15 @@ def test_the_menu_offers_only_what_one_may_do(admin: Visitor, user: Visitor, vie
 
 
 def test_every_page_is_closed_to_strangers(stranger: Visitor) -> None:
-    open_to_all = {"/sign-in", "/theme", "/a/<token>"}
+    open_to_all = {
+        "/sign-in",
+        "/sign-in/oidc",
+        "/sign-in/oidc/return",
+        "/theme",
+        "/a/<token>",
+        "/forgot",
+        "/reset/<token>",
+    }
     for method, path, _name, _view in PAGES:
         if path in open_to_all:
             continue

@@ -16,18 +16,25 @@ def _with_password(app: Flask, role: str) -> Visitor:
     who = Visitor(app, role)
     with db.transaction():
         row = users.change(who.user_id, password=OLD, actor="test")
-    with who.client.session_transaction() as cookie:
-        cookie["_user_id"] = f"{who.user_id}:{row['token_version']}"
+    who.come_in(row["token_version"])
     return who
 
 
-def test_a_new_password_ends_the_session_and_lets_one_in_again(app: Flask) -> None:
+def test_a_new_password_ends_every_session_but_this_one(app: Flask) -> None:
     who = _with_password(app, "user")
+    elsewhere = app.test_client()
+    with db.quick():
+        version = db.value("SELECT token_version FROM users WHERE user_id = %(id)s", id=who.user_id)
+    other = Visitor(app)
+    other.client, other.user_id = elsewhere, who.user_id
+    other.come_in(version)
+    assert other.get("/settings").status_code == 200
 
     done = who.post("/settings/password", {"current": OLD, "new": NEW, "again": NEW})
 
     assert done.status_code == 303
-    assert who.get("/settings").status_code == 302
+    assert who.get("/settings").status_code == 200
+    assert other.get("/settings").status_code == 302
     email = db_value("SELECT email FROM users WHERE user_id = %(id)s", who)
     with db.quick():
         assert users.sign_in(email, NEW)
@@ -94,7 +101,7 @@ def test_the_keys_of_others_stay_theirs(admin: Visitor, user: Visitor) -> None:
     made = admin.post("/settings/keys", {"name": "of the admin", "scopes": ["read"]})
     text = made.text.split('id="fresh-key" tabindex="0">')[1].split("<")[0]
 
-    assert user.post(f"/settings/keys/{text[3:11]}/revoke").status_code == 403
+    assert user.post(f"/settings/keys/{text[3:11]}/revoke").status_code == 404
     assert user.post("/settings/keys/nonesuch/revoke").status_code == 404
     with db.quick():
         assert api_keys.recognise(text) is not None
@@ -121,3 +128,39 @@ def test_every_setting_that_opens_something_is_known_as_a_secret(app: Flask) -> 
         name for name in open_ones if any(w in name for w in ("KEY", "TOKEN", "PASSWORD", "SECRET"))
     ]
     assert sorted(suspicious) == ["ACCESS_TOKEN_MINUTES", "REFRESH_TOKEN_DAYS", "STRAPI_KEY_FIELD"]
+
+
+def test_one_sees_where_one_is_signed_in_and_ends_that_elsewhere(app: Flask, user: Visitor) -> None:
+    others = [Visitor(app) for _ in range(3)]
+    for other in others:
+        other.user_id = user.user_id
+        other.come_in(0)
+    page = user.soup("/settings")
+    assert words(page.select_one("#logins")).count("Sign out An unknown program") == 3
+    assert "this one" in words(page.select_one("#logins"))
+
+    first = page.select_one("#logins button[formaction*='/settings/logins/']")
+    assert first
+    assert user.post(str(first["formaction"])).status_code == 303
+    assert [each.get("/").status_code for each in others].count(302) == 1
+    assert user.post("/settings/logins/end-others").status_code == 303
+    assert [each.get("/").status_code for each in others] == [302] * 3
+    assert user.get("/settings").status_code == 200
+
+
+def test_the_logins_of_others_are_not_there(user: Visitor, admin: Visitor) -> None:
+    page = admin.client
+    with page.session_transaction() as cookie:
+        theirs = cookie["_user_id"].rpartition(":")[2]
+
+    assert user.post(f"/settings/logins/{theirs}/end").status_code == 404
+    assert user.post("/settings/logins/nonsense/end").status_code == 404
+    assert admin.get("/").status_code == 200
+
+
+def test_wrong_current_passwords_lock_the_account_too(app: Flask) -> None:
+    who = _with_password(app, "user")
+    wrong = {"current": "wrong wrong", "new": NEW, "again": NEW}
+    said = [who.post("/settings/password", wrong).text for _ in range(6)][-1]
+
+    assert "cannot be tried now. Too many wrong passwords" in said

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from app.accounts import users
+from app.dashboard import session
 from app.db import db
 from tests.app.dashboard.aside import db as aside
 from tests.app.dashboard.visiting import Visitor
@@ -191,3 +192,69 @@ def test_a_theme_that_does_not_exist_is_ignored(user: Visitor) -> None:
     user.client.set_cookie("theme", '"><script>')
 
     assert "data-theme" not in user.soup("/agents").html.attrs  # type: ignore[union-attr]
+
+
+def test_a_copied_cookie_is_worth_nothing_after_signing_out(app: Flask, stranger: Visitor, ada: str) -> None:
+    _sign_in(stranger, ada, PASSWORD)
+    copied = stranger.client.get_cookie("callboard")
+    assert copied
+    thief = Visitor(app)
+    thief.client.set_cookie("callboard", copied.value)
+    assert thief.get("/").status_code == 200
+
+    stranger.user_id = "ada"  # looks for the token where only those who are signed in can
+    assert stranger.post("/sign-out").status_code == 303
+
+    assert thief.get("/").status_code == 302
+
+
+def test_a_cookie_from_before_logins_were_kept_is_no_session(app: Flask, user: Visitor) -> None:
+    with user.client.session_transaction() as cookie:
+        cookie["_user_id"] = f"{user.user_id}:0"
+
+    assert user.get("/").status_code == 302
+
+
+def test_who_asks_and_whether_their_login_lives_is_one_query(app: Flask, user: Visitor) -> None:
+    with user.client.session_transaction() as cookie:
+        cookie_id = cookie["_user_id"]
+    with app.test_request_context("/"):
+        db.asked.begin()
+        person = session._person(cookie_id)
+
+    assert person is not None
+    assert db.asked.queries == 1
+
+
+def test_too_many_wrong_passwords_lock_and_the_page_says_when_to_try_again(
+    stranger: Visitor, ada: str
+) -> None:
+    for email in (ada, "nobody@example.org"):
+        tries = [stranger.post("/sign-in", {"email": email, "password": "wrong"}) for _ in range(7)]
+
+        assert [answer.status_code for answer in tries] == [401] * 5 + [429] * 2
+        assert 1 <= int(tries[-1].headers["Retry-After"]) <= 60
+        assert "Too many wrong passwords. Try again in" in tries[-1].text
+        assert f'value="{email}"' in tries[-1].text
+    assert _sign_in(stranger, ada, PASSWORD)[0] == 429
+    assert aside.value("SELECT count(*) FROM audit_log WHERE action = 'auth.locked'") == 1
+
+
+def test_wrong_passwords_by_either_door_count_together(app: Flask, stranger: Visitor, ada: str) -> None:
+    for _ in range(3):
+        _sign_in(stranger, ada, "wrong")
+        app.test_client().post("/api/v1/auth/login", json={"email": ada, "password": "wrong"})
+
+    assert _sign_in(stranger, ada, PASSWORD)[0] == 429
+
+
+def test_a_session_outlives_a_change_of_the_key_while_the_old_one_is_named(
+    app: Flask, user: Visitor, viewer: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [app.config["SECRET_KEY"]])
+    monkeypatch.setitem(app.config, "SECRET_KEY", "a new key of more than thirty-two characters")
+    assert user.get("/").status_code == 200
+
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [])
+    assert user.get("/").status_code == 200  # its cookie was signed anew
+    assert viewer.get("/").status_code == 302

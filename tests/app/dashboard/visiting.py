@@ -9,7 +9,8 @@ from bs4 import BeautifulSoup, Tag
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.accounts import users
+from app.accounts import logins, users
+from app.dashboard.session import LIFETIME
 from app.db import db
 
 
@@ -24,9 +25,22 @@ class Visitor:
             with db.transaction():
                 row = users.create(f"{role}-{id(self)}@example.org", None, role=role)
             self.user_id = str(row["user_id"])
-            with self.client.session_transaction() as cookie:
-                cookie["_user_id"] = f"{self.user_id}:{row['token_version']}"
-                cookie["_fresh"] = True
+            self.come_in(row["token_version"])
+
+    def come_in(self, token_version: int) -> None:
+        """Have the cookie of a new login, as if they had signed in."""
+        with db.transaction():
+            login_id = logins.open_login(
+                self.user_id,
+                kind="browser",
+                method="password",
+                ip="127.0.0.1",
+                user_agent="visitor",
+                life=LIFETIME,
+            )
+        with self.client.session_transaction() as cookie:
+            cookie["_user_id"] = f"{self.user_id}:{token_version}:{login_id}"
+            cookie["_fresh"] = True
 
     def get(self, path: str, **headers: str) -> TestResponse:
         """Open a page."""

@@ -491,7 +491,10 @@ class TestDurability:
         bulk_id = created(wish("cancel"), admin, correlation_id="c-1")
         worked_off(bulk_id)
         with db.quick():
-            rows = db.rows("SELECT * FROM audit_log WHERE actor = %(who)s ORDER BY id", who=admin.user_id)
+            rows = db.rows(
+                "SELECT * FROM audit_log WHERE actor = %(who)s AND action <> 'job.submitted' ORDER BY id",
+                who=admin.user_id,
+            )
         assert [(row["action"], row["subject"]) for row in rows] == [
             ("bulk_action.created", bulk_id),
             ("job.cancelled", job_id),

@@ -178,7 +178,7 @@ def test_none_of_callboards_own_secrets_can_be_sent_to_a_provider(
     with pytest.raises(Invalid):
         catalogue.add("thief", {"base_url": "https://thief.example/v1", "model": "m", "key_name": name})
 
-    assert Settings(DATABASE_URL="", SECRET_KEY="", JWT_SECRET="", NOTIFY_CHANNELS="").secret(name) is None
+    assert Settings.model_construct().secret(name) is None
 
 
 def test_keys_are_found_by_the_names_of_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
