@@ -26,6 +26,7 @@ from app.jobs import dispatch
 from app.observe import logs, tracing
 from app.ops import counting
 from app.ops.doctor import at_start
+from app.secrets import known
 
 log = logs.get("clockwork")
 
@@ -95,6 +96,7 @@ def main() -> None:
     app.tell_by(settings)
     tracing.start(settings.traces, role="scheduler", release=app.__version__)
     at_start.tell(settings)
+    known.tell()
     scheduler = make_scheduler(settings)
     courier = Courier(settings)
     for number in (signal.SIGTERM, signal.SIGINT):

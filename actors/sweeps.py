@@ -36,6 +36,8 @@ log = logs.get("sweeps")
 # One process sweeps at a time; the lock is the transaction's, so it also works behind a transaction pooler.
 SWEEP_LOCK = 0x0CA11B0E
 PURGE_LOCK = 0x0CA11B0F
+PURGE_SECONDS = 120.0
+"""What is past its retention is removed for so long in a row; the rest has to wait for the next hour."""
 BUDGETS_LOCK = 0x0CA11B10
 ROLLUPS_LOCK = 0x0CA11B11
 ALERTS_LOCK = 0x0CA11B12
@@ -210,10 +212,19 @@ def watch(settings: Settings) -> None:
 
 
 def purge(settings: Settings) -> None:
-    """Every hour: what is past its retention."""
+    """Every hour: what is past its retention, part by part, for PURGE_SECONDS at most."""
+    end = time.monotonic() + PURGE_SECONDS
+    while _purge_part(settings) and time.monotonic() < end:
+        pass
+
+
+def _purge_part(settings: Settings) -> bool:
+    """A part that no other transaction waits long for; answers whether there may be more."""
     store = Store(settings.artifact_store)
+    more = False
 
     def do() -> None:
+        nonlocal more
         gone = upkeep.purge(
             job_days=settings.job_retention_days,
             history_days=settings.history_retention_days,
@@ -230,11 +241,13 @@ def purge(settings: Settings) -> None:
         rollups.purge(settings.history_retention_days)
         minutes.forget()
         alerts.purge(settings.history_retention_days)
-        retention.trim(settings.history_retention_days)
+        trimmed = retention.trim(settings.history_retention_days)
+        more = gone >= upkeep.MOST_AT_ONCE or trimmed >= retention.MOST_AT_ONCE
         if gone:
             log.info("purge.done", jobs=gone)
 
     _alone(PURGE_LOCK, do)
+    return more
 
 
 def stand_in(settings: Settings) -> None:

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     # -- who may come in
     secret_key: str = Field(
         "",
+        repr=False,
         description="Signs cookies; at least 32 characters. Empty: made once and kept in `CALLBOARD_HOME/secret_key`.",
     )
     secret_key_previous: str = Field(
@@ -90,7 +91,9 @@ class Settings(BaseSettings):
         repr=False,
         description="The SECRET_KEY before the present one: what it signed is still accepted ([docs](docs/accounts.md#keys)).",
     )
-    jwt_secret: str = Field("", description="Signs access tokens. Empty: derived from SECRET_KEY.")
+    jwt_secret: str = Field(
+        "", repr=False, description="Signs access tokens. Empty: derived from SECRET_KEY."
+    )
     jwt_secret_previous: str = Field(
         "", repr=False, description="The JWT_SECRET before the present one: its tokens are still accepted."
     )

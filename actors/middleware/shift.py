@@ -17,6 +17,7 @@ from actors.lookout import Lookout
 from actors.post import Post
 from app.db import AWAY, db, make_engine
 from app.observe import logs, metrics, tracing
+from app.secrets import known
 from app.workers import fleet
 
 log = logs.get("shift")
@@ -50,6 +51,7 @@ class Shift(dramatiq.Middleware):
     def after_worker_boot(self, _broker: Any, worker: dramatiq.Worker) -> None:
         """Join the fleet and start looking after things."""
         register(self.post)
+        known.tell()
         self.heartbeat.watch(worker)
         self.heartbeat.start()
         self.lookout.start()

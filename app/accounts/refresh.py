@@ -97,8 +97,7 @@ def _revoke_if_reused(digest: bytes) -> None:
         "SELECT family_id, user_id FROM refresh_tokens WHERE token_sha256 = %(digest)s AND used_at IS NOT NULL",
         digest=digest,
     )
-    if known:
-        close(str(known["family_id"]))
+    if known and logins.end(str(known["family_id"])):  # told once, however often it comes
         audit.record(
             "auth.token_reused", actor=str(known["user_id"]), details={"login": str(known["family_id"])}
         )

@@ -161,13 +161,14 @@ def failed_by_address(since: datetime) -> list[Row]:
 def by_hour(since: datetime) -> list[Row]:
     """Failed sign-ins and refused requests, hour by hour, the oldest first: {at, failed, refused}."""
     return db.rows(
-        """SELECT hour AS at,
-                  (SELECT count(*) FROM audit_log WHERE action IN ('auth.failed', 'auth.limited')
-                      AND at >= hour AND at < hour + interval '1 hour') AS failed,
-                  (SELECT coalesce(sum(count), 0)::bigint FROM api_access WHERE status IN (401, 403, 429)
-                      AND minute >= hour AND minute < hour + interval '1 hour') AS refused
+        """WITH wrong AS (SELECT date_trunc('hour', at) AS hour, count(*) AS times FROM audit_log
+                            WHERE at >= %(since)s AND action IN ('auth.failed', 'auth.limited') GROUP BY 1),
+                refused AS (SELECT date_trunc('hour', minute) AS hour, sum(count)::bigint AS times FROM api_access
+                             WHERE minute >= %(since)s AND status IN (401, 403, 429) GROUP BY 1)
+           SELECT hour AS at, coalesce(wrong.times, 0) AS failed, coalesce(refused.times, 0) AS refused
            FROM generate_series(date_trunc('hour', %(since)s::timestamptz) + interval '1 hour',
-                                date_trunc('hour', now()), '1 hour') AS hour ORDER BY 1""",
+                                date_trunc('hour', now()), '1 hour') AS hour
+           LEFT JOIN wrong USING (hour) LEFT JOIN refused USING (hour) ORDER BY 1""",
         since=since,
     )
 

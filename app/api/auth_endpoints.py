@@ -255,7 +255,7 @@ def me() -> dict[str, Any]:
         raise NotFound
     return {
         **{field: user[field] for field in ("user_id", "email", "name", "role")},
-        "scopes": sorted(principal.scopes),
+        "scopes": sorted(principal.scopes & permissions.SCOPES_OF_ROLE[principal.role]),
         "api_key_id": principal.key_id,
         "permissions": {verb: permissions.access(principal, verb) for verb in permissions.TABLE},
     }

@@ -178,7 +178,7 @@ def _keys() -> dict[str, dict[str, Any]]:
             missing = known.missing(sealing.in_use())
     except AWAY:
         return {}
-    said = "a key of ENCRYPTION_KEYS is missing: `callboard secrets status` says which"
+    said = "a key that sealed secrets is missing: `callboard secrets status` says which"
     return {"secrets": {"status": "degraded", "reason": said}} if missing else {}
 
 

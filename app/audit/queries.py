@@ -30,6 +30,8 @@ class Filter:
 
     actor: str | None = None
     """A user's id; '' is what Callboard did by itself."""
+    also: str | None = None
+    """Beside `actor`: what they sign in with, which is what stands in failed sign-ins."""
     action: str | None = None
     """As it is written, or its beginning with a star: `job.*`."""
     subject: str | None = None
@@ -42,7 +44,8 @@ class Filter:
     def where(self) -> tuple[str, dict[str, object]]:
         """The condition and its values."""
         wanted: list[tuple[str, str, object]] = [
-            ("a.actor = %(actor)s", "actor", self.actor),
+            ("a.actor = %(actor)s", "actor", None if self.also else self.actor),
+            ("a.actor = ANY(%(actors)s)", "actors", [self.actor, self.also] if self.also else None),
             ("a.action = %(action)s", "action", None if self._begins() else self.action),
             ("starts_with(a.action, %(begins)s)", "begins", self._begins()),
             ("a.subject = %(subject)s", "subject", self.subject),

@@ -47,7 +47,8 @@ def show_all(*, limit: int, wants_json: bool, **wanted: Any) -> None:
         from app.audit import queries
 
         found = people.user_by_email(wanted["actor"]) if "@" in (wanted["actor"] or "") else None
-        wanted["actor"] = str(found["user_id"]) if found else wanted["actor"]
+        if found:
+            wanted |= {"actor": str(found["user_id"]), "also": found["email"]}
         rows = queries.page(queries.Filter(**wanted), limit=limit)
         names = people.emails([row["actor"] for row in rows])
         told = [queries.told(row) | {"user": names.get(row["actor"])} for row in rows]
@@ -90,6 +91,8 @@ def verify(
             db.session.rollback()
             chain.hold_still()
             found = chain.verify(since=since, anchors=noted, tell=None if wants_json else _progress)
+            if since is None:
+                _note_news(found)
     except Invalid as wrong:
         raise click.UsageError(wrong.message) from wrong
     if wants_json:
@@ -108,6 +111,27 @@ def verify(
         for line in _said(found):
             click.echo(line)
     context.exit(0 if found.ok else TAMPERED)
+
+
+def _note_news(found: Any) -> None:
+    """Write down a verification that found something else than the last, so that pages and alerts know it too."""
+    from sqlalchemy.exc import DBAPIError
+
+    from app.audit import verify as chain
+    from app.db import db
+
+    breaks = tuple(
+        each for each in found.breaks if each.kind != "anchor"
+    )  # of the anchor only the caller can judge
+    last = chain.last_noted()
+    if (last is None or last["ok"]) == (not breaks):
+        return
+    try:
+        db.session.rollback()
+        chain.note(found._replace(breaks=breaks), actor="cli")
+        db.session.commit()
+    except DBAPIError:  # a copy that can only be read is verified all the same
+        db.session.rollback()
 
 
 def _progress(done: int, of: int) -> None:

@@ -88,10 +88,12 @@ def _wanted(asked: Mapping[str, str]) -> Wanted:
     typed = {name: text for name in FIELDS if (text := asked.get(name, "").strip().replace("\x00", "")[:200])}
     wrong: dict[str, str] = {}
     since, until = (_day(typed.get(name), name, wrong) for name in ("since", "until"))
+    actor, also = _actor(typed.get("who"))
     return Wanted(
         typed,
         Filter(
-            actor=_actor(typed.get("who"), wrong),
+            actor=actor,
+            also=also,
             action=typed.get("action"),
             subject=typed.get("subject"),
             since=since,
@@ -102,19 +104,14 @@ def _wanted(asked: Mapping[str, str]) -> Wanted:
     )
 
 
-def _actor(text: str | None, wrong: dict[str, str]) -> str | None:
-    """A user's id by their e-mail; `callboard` is what it did by itself."""
+def _actor(text: str | None) -> tuple[str | None, str | None]:
+    """A user's id by their e-mail, and that, for failed sign-ins; `callboard` is what it did by itself."""
     if not text:
-        return None
+        return None, None
     if text.lower() == "callboard":
-        return ""
-    if "@" not in text:
-        return text
-    found = people.user_by_email(text)
-    if found is None:
-        wrong["who"] = "Nobody here has this address."
-        return text
-    return str(found["user_id"])
+        return "", None
+    found = people.user_by_email(text) if "@" in text else None
+    return (str(found["user_id"]), str(found["email"])) if found else (text, None)
 
 
 def _day(text: str | None, name: str, wrong: dict[str, str]) -> datetime | None:

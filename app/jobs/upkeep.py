@@ -15,6 +15,9 @@ from app.jobs import dispatch, lifecycle
 from app.jobs.states import Reason
 from app.providers import catalogue
 
+MOST_AT_ONCE = 500
+"""So many jobs are removed by one transaction."""
+
 
 def tick(gap_seconds: float = 15) -> None:
     """Say that the sweeps are alive; after a gap, `healthy_since` starts anew (nobody is called lost for a lease)."""
@@ -90,7 +93,9 @@ def lift_recovered() -> int:
     return lifecycle.lift(agent_ids, Reason.PROVIDER_OPEN)
 
 
-def purge(*, job_days: int, history_days: int, forget_files: Callable[[str], None], limit: int = 500) -> int:
+def purge(
+    *, job_days: int, history_days: int, forget_files: Callable[[str], None], limit: int = MOST_AT_ONCE
+) -> int:
     """Remove finished jobs after their retention, and history, figures and letters after theirs (JOB-26).
 
     `forget_files(job_id)` deletes a job's artifacts first: a row without files is never the other way round.

@@ -406,7 +406,7 @@ def _read(file: Path) -> dict[str, float] | None:
 
 def fold(folder: Path) -> None:
     """Add the files of processes that ended to the common ones, so that there are never more than live ones."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     with _locked(folder, fcntl.LOCK_EX):
         for kind in KINDS:
             ended = [file for file in folder.glob(f"{kind}_*.db") if not _is_alive(_process_of(file))]
@@ -450,11 +450,17 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def _make(folder: Path) -> None:
+    """With the folder it lies in, for nobody else's eyes: sockets and pid files lie there, too."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
     """While files are added up none is read, and the other way round; else some would be counted twice."""
     with suppress(FileNotFoundError):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
     with (folder / ".lock").open("ab") as lock:
         fcntl.flock(lock, how)
         yield

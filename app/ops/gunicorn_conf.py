@@ -14,6 +14,7 @@ from gunicorn.glogging import Logger
 from app import settings as configuration
 from app.observe import logs
 from app.ops import counting
+from app.secrets import known
 
 worker_class = "gthread"
 # A worker that does not answer for so long is replaced; requests have their own, shorter limits.
@@ -56,6 +57,11 @@ def on_starting(_server: object) -> None:
     for name in ("app.api", "app.dashboard", "actors.broker", "flask_migrate"):
         import_module(name)
     gc.freeze()  # what is there now is not looked at again, so its pages stay shared
+
+
+def post_worker_init(_worker: object) -> None:
+    """Say in the log if secrets in the database cannot be opened here."""
+    known.tell()
 
 
 def child_exit(_server: object, _worker: object) -> None:

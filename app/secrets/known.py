@@ -5,16 +5,19 @@ So a start with the wrong keys is noticed at once, and not by the first job that
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 
-from app.db import Row, db
+from app.db import AWAY, Row, db
 from app.errors import PermanentError
+from app.observe import logs
 from app.secrets import sealing
 from app.secrets.keys import Key
 
 WORD, OWNER = "This key opens it.", "secret_keys"
 OLD_DAYS = 90
 """A key that seals for longer should be changed (SEC-12)."""
+log = logs.get("secrets")
 
 
 def note(keys: Sequence[Key]) -> list[str]:
@@ -28,10 +31,31 @@ def note(keys: Sequence[Key]) -> list[str]:
         canary=sealing.seal_one(WORD, OWNER, newest.fingerprint, by=newest),
     )
     return [
-        f"The key {row['fingerprint'][:8]} is not among ENCRYPTION_KEYS; what it sealed cannot be read: put it back "
-        "behind the new one, then run `callboard secrets rotate`."
+        f"The key {row['fingerprint'][:8]} is not among ENCRYPTION_KEYS and not made from SECRET_KEY; what it sealed "
+        "cannot be read: put it back behind the new one, then run `callboard secrets rotate`."
         for row in missing(keys)
     ]
+
+
+def tell() -> threading.Thread:
+    """Look in the background for keys that are missing in this process, and log `secrets.key_missing` for each."""
+    thread = threading.Thread(target=_look, name="keys", daemon=True)
+    thread.start()
+    return thread
+
+
+def _look() -> None:
+    try:
+        with db.quick():
+            gone = missing(sealing.in_use())
+    except AWAY:  # /api/health says it as soon as Postgres is back
+        return
+    for row in gone:
+        log.warning(
+            "secrets.key_missing",
+            key=row["fingerprint"][:8],
+            fix="put it back behind the newest of ENCRYPTION_KEYS, or into SECRET_KEY_PREVIOUS: docs/secrets.md",
+        )
 
 
 def missing(keys: Iterable[Key]) -> list[Row]:

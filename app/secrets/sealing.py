@@ -178,7 +178,8 @@ def _decrypted(key_id: str, owner: str, data: str) -> tuple[str, Any]:
     key = _keys.get(key_id)
     if key is None:
         raise KeyMissing(
-            f"the key {key_id} of a secret is not among ENCRYPTION_KEYS; put it back there, or set the secret anew"
+            f"the key {key_id} of a secret is not among ENCRYPTION_KEYS and not made from SECRET_KEY; "
+            "put it back, or set the secret anew"
         )
     try:
         raw = base64.urlsafe_b64decode(data)

@@ -13,6 +13,7 @@ import os
 import time
 
 from actors.broker import make_ringer
+from app import seal_by
 from app import settings as configuration
 from app.db import db, make_engine
 from app.jobs import dispatch, intake, lifecycle
@@ -78,6 +79,7 @@ def main() -> None:
     with servers(), receiving() as receiver:
         os.environ |= {"CALLBOARD_ENV": "test", "HTTP_ALLOW_PRIVATE": "true"}
         settings = configuration.load()
+        seal_by(settings)
         db.open(make_engine(settings.database_url))
         dispatch.use(make_ringer(settings.redis_url).ring)
         with db.quick():

@@ -84,6 +84,7 @@ def test_a_key_leads_to_the_button_and_never_answers_by_itself(page: Page, runni
     page.keyboard.press("r")
     expect(page.get_by_role("button", name="Reject")).to_be_focused()
     page.keyboard.press("a")
+    expect(page.get_by_role("button", name="Approve", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(INBOX)
     expect(page.get_by_role("status").get_by_text("Approved.")).to_be_visible()

@@ -19,6 +19,8 @@ from app.db import AWAY, db, make_engine
 from app.errors import Conflict
 from app.jobs import dispatch, intake, lifecycle
 from app.jobs.intake import Wish
+from app.secrets import sealing
+from app.settings import Settings
 from tests import invariants
 from tests.fleet import CUT_OFF, Fleet
 
@@ -47,6 +49,7 @@ def at_the_door(fleet: Fleet) -> Iterator[None]:
     engine = make_engine(fleet.database_url, pool_size=4, name="chaos-door")
     db.open(engine)
     dispatch.use(make_ringer(fleet.pair.redis.url).ring)
+    sealing.use(Settings(CALLBOARD_HOME=fleet.home).sealing_keys)
     registry.forget()
     try:
         yield

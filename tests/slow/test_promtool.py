@@ -26,7 +26,7 @@ INTERVALS = {"$__rate_interval": "1m", "$__interval": "15s"}
 
 
 def promtool(*words: str | Path, said: str = "") -> subprocess.CompletedProcess[str]:
-    ours = ROOT / ".venv" / "promtool" / "usr" / "bin" / "promtool"
+    ours = ROOT / ".cache" / "promtool" / "usr" / "bin" / "promtool"
     program = shutil.which("promtool") or ours
     return subprocess.run(
         [program, *words], input=said, cwd=MONITORING, capture_output=True, text=True, check=False

@@ -71,6 +71,28 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         check(SCHEMA, {"path": "x", "pathh": "y"})
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"properties": {"key": {"type": "string", "writeOnly": True, "minLength": 20}}},
+        {"properties": {"key": {"format": "password", "enum": ["another"]}}},
+        {"properties": {"key": {"type": "object", "x-secret": True}}},
+        {"properties": {"key": {"x-secret": True}}, "not": {"required": ["key"]}},
+        {"properties": {"key": {"x-secret": True}}, "anyOf": [{"required": ["other"]}]},
+    ],
+)
+def test_a_complaint_does_not_quote_a_secret(rule: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameters) as refused:
+        check({"type": "object", **rule}, {"key": "sesame, open"})
+    assert "sesame" not in f"{refused.value.message} {refused.value.fields}"
+
+
+def test_a_complaint_does_not_quote_what_the_caller_calls_secret() -> None:
+    with pytest.raises(InvalidParameters) as refused:
+        check(SCHEMA, {"path": "x", "mail": "sesame"}, {"/mail"})
+    assert refused.value.fields == [("/parameters/mail", 'does not fit format: "email"')]
+
+
 def test_there_is_an_end_to_complaints() -> None:
     schema = {"type": "object", "additionalProperties": {"type": "integer"}}
     assert len(_fields(schema, {f"n{n:03}": "x" for n in range(100)})) == MOST_COMPLAINTS

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from actors import auditor
-from app import clock
+from app import audit, clock
 from app.db import db
 from app.settings import Settings
 from tests.app.audit.tampering import behind_its_back, written
@@ -29,11 +29,12 @@ def test_the_list_is_narrowed(run: Run) -> None:
         written(2, actor="ada")
         admin = str(db.value("SELECT user_id FROM users"))
         written(1, actor=admin)
+        audit.record("auth.failed", actor=ADMIN)
 
     assert len(told(run, "list", "--action", "job.*")) == 3
     lines = run("list", "--actor", ADMIN).output.splitlines()
-    assert len(lines) == 1
-    assert all(word in lines[0] for word in (ADMIN, "job.cancelled", "job-1"))
+    assert "auth.failed" in lines[0]
+    assert all(word in lines[1] for word in (ADMIN, "job.cancelled", "job-1"))
     assert run("list", "-q", "nothing-like-it").output == "Nothing like that is in the audit log.\n"
     assert len(told(run, "list", "--since", "2020-01-01", "--until", "2020-01-02T00:00:00Z")) == 0
     assert run("list", "--since", "yesterday").exit_code == 2
@@ -64,6 +65,10 @@ def test_a_broken_chain_is_an_exit_code_and_a_name(run: Run) -> None:
     done = run("verify")
     assert (done.exit_code, done.output.splitlines()[0]) == (1, "NOT as it was written:")
     assert f"changed: Entry {ids[1]}, or link " in done.output
+    assert run("verify").exit_code == 1
+    with db.transaction():
+        notes = db.rows("SELECT details->'ok' AS ok FROM audit_log WHERE action = 'audit.verified'")
+    assert notes == [{"ok": False}]  # once, and alerts and the page go by it
     with db.transaction():
         behind_its_back("DELETE FROM audit_chain")
         behind_its_back("DELETE FROM audit_log")

@@ -73,9 +73,7 @@ def test_older_entries_are_a_page_further(admin: Visitor) -> None:
     assert older.select_one('a[rel="next"]') is None
 
 
-@pytest.mark.parametrize(
-    "query", ["since=yesterday", "until=2026-13-01", "since=0001-01-01", "who=nobody@example.org"]
-)
+@pytest.mark.parametrize("query", ["since=yesterday", "until=2026-13-01", "since=0001-01-01"])
 def test_what_cannot_be_looked_for_is_said_at_its_field(admin: Visitor, query: str) -> None:
     page = admin.soup(f"/audit?{query}")
     field = page.select_one("form.filter [aria-invalid=true]")

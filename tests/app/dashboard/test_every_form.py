@@ -145,9 +145,12 @@ def test_every_form_sends_what_its_page_reads(
 
 
 def test_whatever_a_form_sends_it_is_answered(app: Flask, admin: Visitor, places: Places) -> None:
+    tried = set()  # a list has the same form in each of its rows
     for name, form in posts(app, admin, places):
-        if name in ("sign_out", "settings_password"):
+        alike = (name, *form.sent())
+        if name in ("sign_out", "settings_password") or alike in tried:
             continue
+        tried.add(alike)
         for kind, fields in _strange(form).items():
             answer = send(admin, form, fields)
             assert answer.status_code in ANSWERS, f"{kind} {name} {form.label}: {answer.status_code}"

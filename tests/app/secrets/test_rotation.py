@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from app.jobs import claims, lifecycle, queries
 from app.jobs.lifecycle import owner_of
 from app.notify import endpoints
 from app.notify import secrets as signing
+from app.schedules import changes as schedules
+from app.schedules import queries as schedule_queries
+from app.schedules import targets
 from app.secrets import keys, known, rotation, sealing
 from app.settings import POOLS, Settings
 from tests import acting
@@ -202,6 +206,40 @@ def test_what_was_stored_in_plain_is_sealed(run: Run) -> None:
         assert kept.count(sealing.PREFIX) == 7
         assert signing.for_callback("ada") == ["whsec_plain", "whsec_older"]
     assert told(run, "rotate")["sealed_late"] == 0
+
+
+def test_what_an_agent_calls_secret_only_afterwards_is_sealed_too(run: Run) -> None:
+    given = {"password": "from before"}
+    with db.transaction():
+        acting.agent("open", parameters={"type": "object"})
+        job_id = acting.submitted("open", parameters=given)
+        wish = schedules.Wish(
+            submitted_by="ada", agent_id="open", parameters=given, cron_expression="0 3 * * *"
+        )
+        schedule_id = schedules.create(wish)["schedule_id"]
+        acting.agent("open", parameters=SCHEMA)
+    assert told(run, "rotate")["sealed_late"] == 2
+    with db.quick():
+        kept = queries.get(job_id, full=True)["parameters"]
+        scheduled = schedule_queries.get(schedule_id)
+        assert sealing.opened(kept, owner_of(job_id), "/parameters") == given
+        assert sealing.is_sealed(scheduled["parameters"]["password"])
+        assert targets.parameters_of(scheduled) == given
+    assert told(run, "rotate")["sealed_late"] == 0
+
+
+def test_a_missing_key_is_in_the_log_of_whoever_starts(
+    old: keys.Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, str]] = []
+    monkeypatch.setattr(
+        known, "log", SimpleNamespace(warning=lambda event, **more: said.append({"event": event, **more}))
+    )
+    known.tell().join(10)
+    assert said == []
+    sealing.use([keys.Key(b"n" * 32)])
+    known.tell().join(10)
+    assert [(each["event"], each["key"]) for each in said] == [("secrets.key_missing", old.key_id)]
 
 
 def test_the_commands_fail_where_a_key_is_missing(
