@@ -52,6 +52,7 @@ def rotate(refresh_token: str, *, life: timedelta) -> Session | None:
     A token that was used before revokes its family, so the caller must commit on None too.
     """
     digest = _digest(refresh_token)
+    db.row(_HOLD, digest=digest)
     spent = db.row(_SPEND, digest=digest)
     if spent is None:
         _revoke_if_reused(digest)
@@ -79,6 +80,11 @@ def prune() -> int:
     """Delete tokens that expired a day ago; answers how many."""
     return db.run("DELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day'")
 
+
+# The login before its tokens, in which order logins.end takes them too; else two of them wait for each other.
+_HOLD = """
+SELECT FROM logins WHERE login_id = (SELECT family_id FROM refresh_tokens WHERE token_sha256 = %(digest)s) FOR UPDATE
+"""
 
 # One statement decides: of two requests with the same token, the second waits for the first's row
 # and then finds `used_at` set.
