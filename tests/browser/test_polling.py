@@ -163,13 +163,20 @@ def test_an_idle_page_asks_once_in_ten_seconds_and_hears_next_to_nothing(
     wire = Wire(page)
     page.goto(path.format(job=job))
     wire.pass_time(40, 1)
+    for _ in range(
+        6
+    ):  # figures of the tests before may still settle, and what changes is asked about more often
+        before = len(wire.asked)
+        wire.pass_time(20, 1)
+        if len(wire.asked) - before <= 20 / IDLE_SECONDS:
+            break
     page.evaluate("poller.diary.length = 0")
     before = len(wire.asked)
 
     wire.pass_time(60, 0.5)
 
     looks = page.evaluate("poller.diary")
-    changed = sum(1 for look in looks if look["changed"])  # figures of the tests before may still settle
+    changed = sum(1 for look in looks if look["changed"])
     assert len(wire.asked) - before <= 60 / IDLE_SECONDS + 3 * changed
     assert wire.others == []
     assert 0 < _bytes_of_a_look(context, running, wire) <= IDLE_BYTES
