@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 
 def now() -> datetime:
     """The present moment, aware, in UTC. Leases use the database's clock instead."""
     return datetime.now(UTC)
+
+
+def least_id(moment: datetime) -> str:
+    """What no id that is made from `moment` on is less than: ids are UUIDv7 and begin with their milliseconds."""
+    return str(UUID(int=int(moment.timestamp() * 1000) << 80))
 
 
 def iso(moment: datetime | None) -> str | None:

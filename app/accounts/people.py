@@ -56,16 +56,3 @@ def _where(wanted: Filter) -> tuple[str, dict[str, str]]:
     role = "role = %(role)s" if wanted.role else "true"
     values = {"text": f"%{literal(wanted.text)}%", "role": wanted.role}
     return f"{found} AND {role} AND {_STATES[wanted.state]}", values
-
-
-def belongings(user_id: str) -> Row:
-    """What goes on or stands still with an account: {jobs_open, jobs, schedules, workflows_open}."""
-    found = db.row(
-        """SELECT (SELECT count(*) FROM jobs WHERE submitted_by = %(user)s) AS jobs,
-                  (SELECT count(*) FROM jobs WHERE submitted_by = %(user)s
-                      AND status NOT IN ('completed', 'failed', 'cancelled')) AS jobs_open,
-                  (SELECT count(*) FROM schedules WHERE created_by = %(user)s AND enabled) AS schedules""",
-        user=user_id,
-    )
-    assert found is not None
-    return found

@@ -169,11 +169,6 @@ def parameters(agent_id: str | None, version: str | None, value: Any) -> Any:
     return hidden(schema, value)
 
 
-def of_result(agent_id: str, version: str | None, value: Any) -> Any:
-    """A result of a job of an agent, masked as `parameters` are."""
-    return hidden(schemas(agent_id, version)[1], value)
-
-
 def demand_known(value: Any, pointer: str = "/parameters") -> None:
     """Refuse a mask that hides nothing known: Invalid, with the way out."""
     if is_masked(value):

@@ -5,12 +5,12 @@ These are measures of the rules (app/alerts/rules.py), and what the page Securit
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime, timedelta
 
 from app import clock
+from app.accounts import queries as people
 from app.alerts.measures import MOST_COUNTED, MOST_SUBJECTS, Limits, Reading
-from app.audit import chain, verify
+from app.audit import access, chain, verify
 from app.db import Row, db
 
 WINDOW = timedelta(minutes=5)
@@ -86,7 +86,7 @@ def senders(lasts: timedelta) -> list[Row]:
                        WHERE submitted_by = who AND step = 3600 AND at > now() - interval '7 days'
                          AND at < date_trunc('hour', now()) GROUP BY at) AS hour), 0)::float
                   * %(part)s AS usual FROM sent LEFT JOIN users ON user_id::text = who ORDER BY jobs DESC""",
-        first=_id_of(clock.now() - lasts),
+        first=clock.least_id(clock.now() - lasts),
         most=MOST_COUNTED,
         subjects=MOST_SUBJECTS,
         part=lasts / timedelta(hours=1),
@@ -100,7 +100,7 @@ def probes(_limits: Limits) -> list[Reading]:
                SELECT job_id, submitted_by, left(parameters::text, %(read)s) AS said FROM jobs
                 WHERE job_id >= %(first)s ORDER BY job_id DESC LIMIT %(most)s) AS newest
            LEFT JOIN users ON user_id::text = submitted_by WHERE said ~* ANY(%(probes)s) GROUP BY 1 ORDER BY 2 DESC LIMIT %(subjects)s""",
-        first=_id_of(clock.now() - WINDOW),
+        first=clock.least_id(clock.now() - WINDOW),
         read=MOST_READ,
         most=MOST_COUNTED,
         probes=list(PROBES),
@@ -121,11 +121,6 @@ def unsealed(_limits: Limits) -> list[Reading]:
     """For how long the oldest entry of the audit waits to be sealed."""
     since = chain.state()["oldest_waiting_at"]
     return [Reading("", (clock.now() - since).total_seconds())] if since else []
-
-
-def _id_of(moment: datetime) -> str:
-    """The smallest id that a job sent in at that moment can have: UUIDv7 begin with the time."""
-    return str(uuid.UUID(int=int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62))
 
 
 # -- the page
@@ -175,14 +170,13 @@ def by_hour(since: datetime) -> list[Row]:
 
 def answers(since: datetime) -> list[Row]:
     """What was refused: {status, who, ip, method, endpoint, times, last}, the most frequent first."""
-    return db.rows(
-        """SELECT status, coalesce(email, actor) AS who, ip, method, endpoint, sum(count)::bigint AS times,
-                  max(minute) AS last
-           FROM api_access LEFT JOIN users ON user_id::text = actor WHERE minute > %(since)s AND status IN (401, 403, 429)
-           GROUP BY 1, 2, 3, 4, 5 ORDER BY times DESC, last DESC LIMIT %(subjects)s""",
-        since=since,
-        subjects=MOST_SUBJECTS,
-    )
+    rows = access.refused(since, MOST_SUBJECTS)
+    names = people.emails(list({row["actor"] for row in rows}))
+    return [
+        {name: row[name] for name in ("status", "ip", "method", "endpoint")}
+        | {"who": names.get(row["actor"], row["actor"]), "times": row["count"], "last": row["last_at"]}
+        for row in rows
+    ]
 
 
 def totals(since: datetime) -> dict[int, int]:

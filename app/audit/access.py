@@ -108,11 +108,11 @@ def keep(counts: dict[Key, int]) -> None:
 
 
 def refused(since: datetime, limit: int = 200) -> list[Row]:
-    """What was refused since then, most first: {status, actor, ip, endpoint, count, last_at}; 401, 403 and 429."""
+    """What was refused since then, most first: {status, actor, ip, method, endpoint, count, last_at}; of REFUSED."""
     return db.rows(
-        """SELECT status, actor, ip, endpoint, sum(count)::bigint AS count, max(minute) AS last_at
+        """SELECT status, actor, ip, method, endpoint, sum(count)::bigint AS count, max(minute) AS last_at
            FROM api_access WHERE minute >= date_trunc('minute', %(since)s) AND status = ANY(%(statuses)s)
-           GROUP BY 1, 2, 3, 4 ORDER BY count DESC, last_at DESC LIMIT %(limit)s""",
+           GROUP BY 1, 2, 3, 4, 5 ORDER BY count DESC, last_at DESC LIMIT %(limit)s""",
         since=since,
         statuses=list(REFUSED),
         limit=limit,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
+from datetime import timedelta
 
 import uuid_utils.compat
 
@@ -148,7 +148,7 @@ def _mails_left(owner: str | None) -> int:
                WHERE owner = %(owner)s AND delivery_id > %(since)s::uuid AND channel = 'email' AND status <> 'skipped'
                LIMIT %(most)s) AS found""",
         owner=owner,
-        since=str(UUID(int=int((clock.now().timestamp() - 3600) * 1000) << 80)),
+        since=clock.least_id(clock.now() - timedelta(hours=1)),
         most=MOST_MAILS_AN_HOUR,
     )
     return MOST_MAILS_AN_HOUR - int(asked)

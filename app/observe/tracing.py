@@ -128,11 +128,6 @@ def stop(seconds: float = FAREWELL_SECONDS) -> None:
         exporter.shutdown()  # if it still tries, it gives up
 
 
-def exporting() -> bool:
-    """This process makes spans and sends them."""
-    return bool(_providers)
-
-
 @contextmanager
 def span(
     name: str,
