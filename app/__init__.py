@@ -56,12 +56,14 @@ def _know_all_tables() -> None:
     import app.approvals.models
     import app.audit.models
     import app.budgets.models
+    import app.hooks.models
     import app.jobs.models
     import app.notify.models
     import app.polling.models
     import app.providers.models
     import app.quality.models
     import app.schedules.models
+    import app.sessions.models
     import app.workers.models
     import app.workflows.models  # noqa: F401
 

@@ -87,8 +87,13 @@ TABLE: dict[str, Rule] = {
     "manage_schedule":    Rule(YES, OWNER, NO,    "write"),
     "view_schedule":      Rule(YES, OWNER, YES,   "read"),
     "create_session":     Rule(YES, YES,   NO,    "write"),
-    "join_session":       Rule(YES, OWNER, NO,    "write"),
-    "view_session":       Rule(YES, OWNER, YES,   "read"),
+    "join_session":       Rule(YES, OWNER, NO,    "write"),  # say, remember, make, hand out; participants as the owner
+    "manage_session":     Rule(YES, OWNER, NO,    "write"),  # pause, complete, delete, say who takes part
+    "view_session":       Rule(YES, OWNER, YES,   "read"),   # that it is there; participants as the owner
+    "view_session_content": Rule(YES, OWNER, NO,  "read"),   # what was said, remembered and made
+    # what comes in from outside
+    "view_hooks":         Rule(YES, OWNER, NO,    "read"),   # and what came in, also by the relay
+    "manage_hooks":       Rule(YES, OWNER, NO,    "write"),
     # news
     "view_notifications": Rule(YES, YES,   YES,   "read"),   # one's own, and mark them as read
     "view_deliveries":    Rule(YES, OWNER, NO,    "read"),

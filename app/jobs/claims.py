@@ -47,10 +47,13 @@ class Claim:
     schedule_id: str | None = None
     workflow_id: str | None = None
     step_id: str | None = None
+    session_id: str | None = None
+    parent_job_id: str | None = None
+    depth: int = 0
     budgeted: bool = False
     """A shared budget covers its agent."""
     awaited: bool = False
-    """Something follows when it is finished: a workflow's next step, or news to somebody."""
+    """Something follows when it is finished: a workflow's next step, or news to somebody, a session or its parent."""
 
     @property
     def idempotency_key(self) -> str:
@@ -70,8 +73,10 @@ def claim_next(
         """SELECT job_id::text, fence, lease_id::text, worker_id, agent_id, agent_version, pool, parameters, options, retry_count,
                   max_retries, lost_count, priority_rank, checkpoint, submitted_by, submitted_at, correlation_id,
                   task_name, last_seq, traceparent,
-                  greatest(0, extract(epoch FROM clock_timestamp() - run_at))::float AS waited_seconds, schedule_id::text, workflow_id::text, step_id, budgeted,
-                  workflow_id IS NOT NULL OR notify IS NOT NULL AS awaited
+                  greatest(0, extract(epoch FROM clock_timestamp() - run_at))::float AS waited_seconds, schedule_id::text, workflow_id::text, step_id,
+                  session_id, parent_job_id::text, depth, budgeted,
+                  workflow_id IS NOT NULL OR notify IS NOT NULL OR session_id IS NOT NULL
+                  OR parent_job_id IS NOT NULL AS awaited
            FROM jobs_claim(%(worker)s, %(pools)s, %(limit)s, %(lease)s * interval '1 s')""",
         worker=worker_id,
         pools=list(pools),

@@ -50,6 +50,9 @@ class Wish:
     schedule_id: str | None = None
     workflow_id: str | None = None
     step_id: str | None = None
+    session_id: str | None = None
+    parent_job_id: str | None = None
+    depth: int = 0
     budget: dict[str, Any] | None = None
     """What this job may use: {usd?, tokens?, minutes?}; what is left out is as its agent has it."""
     may_exceed_budget: bool = False
@@ -101,6 +104,9 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
         schedule_id=wish.schedule_id,
         workflow_id=wish.workflow_id,
         step_id=wish.step_id,
+        session_id=wish.session_id,
+        parent_job_id=wish.parent_job_id,
+        depth=wish.depth,
     )
 
 

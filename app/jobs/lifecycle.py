@@ -61,6 +61,10 @@ class Order:
     schedule_id: str | None = None
     workflow_id: str | None = None
     step_id: str | None = None
+    session_id: str | None = None
+    parent_job_id: str | None = None
+    depth: int = 0
+    """How many jobs are above it; 0 without a parent."""
     checkpoint: dict[str, Any] | None = None
     """Where an earlier job got to; the new one goes on from there."""
     secret: frozenset[str] = frozenset()
@@ -131,6 +135,9 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
         "schedule_id": order.schedule_id,
         "workflow_id": order.workflow_id,
         "step_id": order.step_id,
+        "session_id": order.session_id,
+        "parent_job_id": order.parent_job_id,
+        "depth": order.depth,
         "checkpoint": order.checkpoint,
         "max_retries": order.max_retries,
     }
@@ -141,8 +148,8 @@ _SUBMIT = """
   WITH born AS (
     INSERT INTO jobs (job_id, agent_id, agent_version, pool, lane, status, status_reason, priority_rank, run_at,
                       queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id, traceparent,
-                      retry_of_job_id, replay_of_job_id, pinned, schedule_id, workflow_id, step_id, checkpoint,
-                      max_retries)
+                      retry_of_job_id, replay_of_job_id, pinned, schedule_id, workflow_id, step_id, session_id,
+                      parent_job_id, depth, checkpoint, max_retries)
     SELECT n.job_id, n.agent_id, n.agent_version, n.pool, n.lane,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN 'queued' ELSE 'pending' END,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN NULL ELSE 'scheduled' END,
@@ -150,14 +157,15 @@ _SUBMIT = """
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN now() END,
            n.task_name, n.parameters, n.options, n.tags, nullif(n.notify, 'null'::jsonb), n.submitted_by,
            n.correlation_id, n.traceparent, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id, n.workflow_id,
-           n.step_id,
+           n.step_id, n.session_id, n.parent_job_id, n.depth,
            nullif(n.checkpoint, 'null'::jsonb), n.max_retries
     FROM jsonb_to_recordset(%(jobs)s::jsonb) AS n(job_id uuid, agent_id text, agent_version text, pool text,
          lane text, priority_rank smallint, run_at timestamptz, task_name text, parameters jsonb, options jsonb,
          tags text[], notify jsonb, submitted_by text, correlation_id text, traceparent text, retry_of_job_id uuid, replay_of_job_id uuid, pinned boolean,
-         schedule_id uuid, workflow_id uuid, step_id text, checkpoint jsonb, max_retries integer)
+         schedule_id uuid, workflow_id uuid, step_id text, session_id text, parent_job_id uuid, depth smallint,
+         checkpoint jsonb, max_retries integer)
     RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version, agent_id, submitted_by,
-              correlation_id, parameters, schedule_id, workflow_id, step_id),
+              correlation_id, parameters, schedule_id, workflow_id, step_id, session_id, parent_job_id),
   noted AS (
     INSERT INTO audit_log (actor, action, subject, correlation_id, ip, user_agent, details)
     SELECT submitted_by, 'job.submitted', job_id, coalesce(correlation_id, %(correlation_id)s), %(ip)s, %(user_agent)s,
@@ -165,7 +173,8 @@ _SUBMIT = """
                'agent_id', agent_id, 'priority', (%(words)s::text[])[priority_rank + 1],
                'parameters', (SELECT jsonb_agg(name) FROM (SELECT left(name, 100) AS name
                               FROM jsonb_object_keys(parameters) AS name ORDER BY 1 LIMIT 50) AS names),
-               'schedule_id', schedule_id, 'workflow_id', workflow_id, 'step_id', step_id))
+               'schedule_id', schedule_id, 'workflow_id', workflow_id, 'step_id', step_id,
+               'session_id', session_id, 'parent_job_id', parent_job_id))
     FROM born)
   SELECT job_id, pool, status, priority_rank, submitted_at, run_at, version FROM born"""
 

@@ -65,6 +65,9 @@ class Job(Base):
     schedule_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     workflow_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     step_id: Mapped[str | None] = mapped_column(Text)
+    session_id: Mapped[str | None] = mapped_column(Text)  # the session that wants to hear of it
+    parent_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))  # the job that handed it out
+    depth: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # how many jobs are above it
 
     fence: Mapped[int] = mapped_column(BigInteger, server_default="0")
     lease_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
@@ -108,6 +111,7 @@ class Job(Base):
             "status IN ('pending','queued','running','awaiting_input','retry','completed','failed','cancelled')",
             name="status",
         ),
+        CheckConstraint("(parent_job_id IS NULL) = (depth = 0)", name="depth_of_parent"),
         CheckConstraint("priority_rank BETWEEN 0 AND 3", name="priority"),
         CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
         CheckConstraint(
@@ -156,6 +160,8 @@ class Job(Base):
         Index("ix_jobs_replay_of", "replay_of_job_id", postgresql_where=text("replay_of_job_id IS NOT NULL")),
         Index("ix_jobs_schedule", "schedule_id", "job_id", postgresql_where=text("schedule_id IS NOT NULL")),
         Index("ix_jobs_retry_of", "retry_of_job_id", postgresql_where=text("retry_of_job_id IS NOT NULL")),
+        Index("ix_jobs_session", "session_id", "job_id", postgresql_where=text("session_id IS NOT NULL")),
+        Index("ix_jobs_parent", "parent_job_id", postgresql_where=text("parent_job_id IS NOT NULL")),
         Index("ix_jobs_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         # Waiting rows are updated often and must not bloat the claim's indexes.
         {"postgresql_with": {"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.02"}},
