@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check bench bench-http bench-drain bench-schedules bench-watching bench-lists bench-paint screenshots format install install-tests
+.PHONY: help run test check bench bench-http bench-drain bench-schedules bench-watching bench-lists bench-sessions bench-paint screenshots format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,7 +31,7 @@ check: install-tests ## lint, format, types, import rules, audit, tests
 	@.ci/audit
 	$(PYTEST)
 
-bench: bench-http bench-drain bench-schedules bench-watching bench-lists bench-paint ## measure latency, throughput, claim cost, lateness, watchers, long lists and paint; on a quiet machine, ten minutes
+bench: bench-http bench-drain bench-schedules bench-watching bench-lists bench-sessions bench-paint ## measure latency, throughput, claim cost, lateness, watchers, long lists and paint; on a quiet machine, ten minutes
 
 bench-http: install-tests ## latency over HTTP under load, claims and lists over 100,000 waiting jobs
 	@$(PYTHON) -m tests.bench.http
@@ -47,6 +47,9 @@ bench-watching: install-tests ## what a thousand open Job pages and a thousand p
 
 bench-lists: install-tests ## the Jobs page and the API's lists over a million jobs, with every filter
 	@$(PYTHON) -m tests.bench.lists
+
+bench-sessions: install-tests ## two hundred sessions at once: commands, questions, callbacks
+	@$(PYTHON) -m tests.bench.sessions
 
 bench-paint: install-tests ## how soon pages are seen with the processor slowed down four times; needs Chromium
 	@$(PYTHON) -m tests.bench.paint

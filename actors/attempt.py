@@ -11,11 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from actors.children import FIRST_LOOK, LONGEST_LOOK, Children, worded
 from actors.clearance import Clearance
 from actors.confidential import Confidential
 from actors.desk import Desk
 from actors.purse import Purse
 from actors.runners.base import Answer, ProviderDesk
+from actors.runners.environment import HIDDEN
 from actors.watchdog import Watchdog
 from app import clock
 from app.agents.definition import EFFECT
@@ -34,7 +36,7 @@ from app.errors import (
     Stalled,
     StoppedByBudget,
 )
-from app.jobs import artifacts
+from app.jobs import artifacts, delegation
 from app.jobs.claims import Claim
 from app.jobs.timeline import Line, Report
 from app.quality import drafts
@@ -43,6 +45,7 @@ NEWS = ("progress", "stage", "current_step", "process_id", "usage", "checkpoint"
 LONGEST_ARGUMENT, MOST_ARGUMENTS = 2_000, 8_000
 """Characters of one argument, and of all of a call, that the story keeps."""
 LONGEST_PIN = 200
+DELEGATED_WITH = frozenset({"task_name", "priority", "budget", "timeout", "tags"})
 LEVELS = ("debug", "info", "warning", "error")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 """Seconds between tries to reach Postgres while it is away."""
@@ -93,6 +96,10 @@ class Attempt:
         """What policies want to be asked; None: nobody has looked."""
         self.confidential: Confidential | None = None
         """Its secrets; None until they are opened."""
+        self.children: Children | None = None
+        """What it delegates; None: its agent may not."""
+        self.token: str | None = None
+        """With which its agent may ask the API in the job's name; None: it gets none."""
 
     # -- what agents call
 
@@ -183,11 +190,21 @@ class Attempt:
 
     def artifact(self, name: str, content: bytes | Path, media_type: str | None = None) -> str:
         """Keep a file with the job."""
+        content = self._without_token(content)
         with db.quick():
             row = self.store.keep(self.claim.job_id, self.claim.fence, name, content, media_type)
             artifacts.record(row)
         self.log(f"kept {row['name']} ({row['size_bytes']} bytes)", level="debug", source="artifacts")
         return str(row["artifact_id"])
+
+    def _without_token(self, content: bytes | Path) -> bytes | Path:
+        """The same without the attempt's own token, which an agent may have written down with its environment."""
+        if self.token is None or (
+            isinstance(content, Path) and content.stat().st_size > self.store.max_bytes
+        ):
+            return content
+        token, whole = self.token.encode(), content.read_bytes() if isinstance(content, Path) else content
+        return whole.replace(token, HIDDEN.encode()) if token in whole else content
 
     def fetch(self, reference: str) -> Path | None:
         """Copy a file that another job left into the workspace."""
@@ -247,6 +264,52 @@ class Attempt:
             raise PermanentError(f"{effect!r} is no effect: lower-case words and digits, joined by hyphens")
         if clearance := self.clearance:
             self._insist(lambda: clearance.permit(effect, question, wanted.shown))
+
+    def delegate(self, agent_id: str, parameters: dict[str, Any], *, key: str = "", **given: Any) -> str:
+        """Hand out a job; answers its id."""
+        if unknown := sorted(set(given) - DELEGATED_WITH):
+            raise PermanentError(f"This cannot be delegated: delegate() takes no {unknown[0]}")
+        children = self._children()
+        self.stop_due()
+        if self.purse:
+            self.purse.look()  # what was used until now is not there for others to have
+        row = children.delegate(agent_id, parameters, key=key, given=given)
+        if self.purse:
+            self.purse.recount()
+        job_id = str(row["job_id"])
+        self.event("delegated", f"Delegated to {agent_id}", job_id=job_id, agent_id=agent_id)
+        return job_id
+
+    def look_at_children(self, job_ids: list[str] | None = None) -> list[dict[str, Any]]:
+        """How delegated jobs stand now; raises WaitsForJobs when it waits for them in vain."""
+        self.stop_due()
+        found = self._children().look(job_ids)
+        if living := [child for child in found if not delegation.is_over(child)]:
+            self._moved()
+            with self._lock:
+                self._news["current_step"] = worded(living)
+        return found
+
+    def await_children(
+        self, job_ids: list[str] | None = None, *, seconds: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Wait until delegated jobs are over."""
+        pause, give_up = FIRST_LOOK, None if seconds is None else time.monotonic() + seconds
+        while True:
+            found = self.look_at_children(job_ids)
+            if all(map(delegation.is_over, found)) or (give_up is not None and time.monotonic() >= give_up):
+                return found
+            time.sleep(pause)
+            pause = min(LONGEST_LOOK, pause * 1.5)
+
+    def may_delegate(self, limits: delegation.Limits) -> None:
+        """Its agent's definition lets it hand out jobs."""
+        self.children = Children(self.claim, limits, self._insist)
+
+    def _children(self) -> Children:
+        if self.children is None:
+            raise PermanentError("this agent may not delegate: its definition has no `delegation`")
+        return self.children
 
     def drafts(self) -> list[dict[str, Any]]:
         """What is known of the drafts, without their content."""

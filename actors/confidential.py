@@ -26,15 +26,21 @@ OUR_OWN = (*PROVIDER_KEYS, "strapi_api_token", "pexels_api_key", "unsplash_acces
 class Confidential:
     """The secrets of one attempt."""
 
-    def __init__(self, claim: Claim, definition: Definition, settings: Settings) -> None:
-        """Open the parameters; raises KeyMissing or NotOurs, which fail the job for good."""
+    def __init__(
+        self, claim: Claim, definition: Definition, settings: Settings, token: str | None = None
+    ) -> None:
+        """Open the parameters; raises KeyMissing or NotOurs, which fail the job for good. `token` is the attempt's."""
         self._owner, self._output = owner_of(claim.job_id), definition.ours.output
         self.parameters: JSON = sealing.opened(claim.parameters, self._owner, "/parameters")
         marked = {*sealing.places(claim.parameters)}
         marked |= {*secrecy.places(definition.ours.parameters, self.parameters)}
         self.shown: JSON = secrecy.masked(self.parameters, marked)
         """The parameters with masks: what others than the runner may have."""
-        known = {*secrecy.texts_at(self.parameters, marked), *_of_worker(definition, settings)}
+        known = {
+            *secrecy.texts_at(self.parameters, marked),
+            *_of_worker(definition, settings),
+            *filter(None, [token]),
+        }
         forms = {form for text in known if len(text) >= SHORTEST for form in _written(text)}
         longest_first = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None

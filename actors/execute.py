@@ -10,8 +10,10 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 from actors import followups
 from actors.attempt import FIRST_PAUSE, LONGEST_PAUSE, Attempt
@@ -25,6 +27,7 @@ from actors.runners import get as runner_named
 from actors.runners.base import Work
 from actors.spans import AttemptSpan, attempt_span
 from actors.watchdog import watchdog_for
+from app.accounts import run_tokens
 from app.agents import registry
 from app.agents.definition import Definition
 from app.approvals import asking
@@ -39,12 +42,14 @@ from app.errors import (
     PermanentError,
     Released,
     TemporaryError,
+    WaitsForJobs,
 )
-from app.jobs import lifecycle, queries, timeline
+from app.jobs import delegation, lifecycle, queries, timeline
 from app.jobs.claims import Claim
 from app.jobs.lifecycle import Success
 from app.jobs.states import Priority, Reason
 from app.observe import correlation, logs, metrics
+from app.settings import Settings
 
 log = logs.get("execute")
 
@@ -56,6 +61,9 @@ LONGEST_TEXT, LONGEST_PART = 50_000, 300_000
 LONGEST_TOLD = 500
 """Characters of a question in the story; the question itself has them all."""
 USES_PROVIDERS = ("llm", "pipeline")
+SPEAKS_HTTP = ("command", "cli")
+"""Runners whose agents are programs: those that delegate get a token for the API."""
+TOKEN_MARGIN = timedelta(minutes=1)
 
 
 class AttemptFailed(Exception):
@@ -162,7 +170,13 @@ def _open(post: Post, claim: Claim, definition: Definition) -> Attempt:
         drain=post.draining,
     )
     attempt.watchdog = watchdog_for(definition)
+    if definition.ours.delegation:
+        attempt.may_delegate(
+            delegation.Limits(depth=s.delegation_max_depth, children=s.delegation_max_children)
+        )
+        attempt.token = token_for(s, claim, definition, life_seconds=hard)
     asks_models = definition.ours.runner in USES_PROVIDERS or is_gated(definition, claim)
+    asks_models |= definition.runner_config.get("asks_models") is True
     attempt.desk = Desk(post, claim) if asks_models else None
     post.enter(attempt)
     return attempt
@@ -179,7 +193,7 @@ def time_limit(most: int, command_default: int, claim: Claim, definition: Defini
 def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
     claim = attempt.claim
     try:
-        attempt.confidential = Confidential(claim, definition, post.settings)
+        attempt.confidential = Confidential(claim, definition, post.settings, attempt.token)
         clearance = hold_on(post, claim, lambda: cleared(claim, definition))
         attempt.clearance = clearance
         whole = clearance.minds_spending
@@ -242,7 +256,27 @@ def _ask(post: Post, attempt: Attempt, definition: Definition, asked: Asked) -> 
 def _hold(claim: Claim, held: Held) -> None:
     if held.agent_wide:
         registry.hold(claim.agent_id, held.reason, held.message, until=held.until, subject=held.subject)
-    lifecycle.hold(claim, Reason(held.reason), held.until, held.message)
+    with db.transaction():
+        lifecycle.hold(claim, Reason(held.reason), held.until, held.message)
+        if isinstance(held, WaitsForJobs):
+            delegation.wake_if_over(claim.job_id, held.job_ids)
+
+
+def token_for(s: Settings, claim: Claim, definition: Definition, *, life_seconds: float) -> str | None:
+    """What an agent in a program of its own asks the API with; None for others, and for owners who are no users."""
+    if definition.ours.runner not in SPEAKS_HTTP or not is_user(claim.submitted_by):
+        return None
+    life = timedelta(seconds=life_seconds) + TOKEN_MARGIN
+    return run_tokens.issue(claim.job_id, claim.fence, claim.submitted_by, key=s.token_keys[0], life=life)
+
+
+def is_user(submitted_by: str) -> bool:
+    """Whether a job belongs to somebody who has an account; what the system submits does not."""
+    try:
+        UUID(submitted_by)
+    except ValueError:
+        return False
+    return True
 
 
 def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
@@ -264,13 +298,23 @@ def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:
             "execute_roots": [str(root) for root in s.execute_roots],
             "http_allow_private": s.http_allow_private,
         }
+        | ({"delegates_to": _delegates_to(post, claim, definition)} if definition.ours.delegation else {})
         | ({"content": s.content_services} if definition.ours.runner == "pipeline" else {}),
         timeout_seconds=attempt.deadline - attempt.started,
         soft_seconds=attempt.soft_deadline - attempt.started,
         memory_mb=s.job_memory_mb,
         idempotency_key=claim.idempotency_key,
+        access={"CALLBOARD_URL": s.public_url, "CALLBOARD_JOB_TOKEN": attempt.token} if attempt.token else {},
         root_job_id=_root(post, claim) if definition.ours.runner == "pipeline" else None,
     )
+
+
+def _delegates_to(post: Post, claim: Claim, definition: Definition) -> dict[str, str]:
+    def look() -> dict[str, str]:
+        with db.quick():
+            return delegation.may_go_to(definition)
+
+    return hold_on(post, claim, look)
 
 
 def _root(post: Post, claim: Claim) -> str:
@@ -307,6 +351,8 @@ def kept_of(so_far: dict[str, Any] | None) -> dict[str, Any] | None:
 def _write_news(attempt: Attempt) -> None:
     """What the agent said last goes in before the settle, so that the log is whole when the job is final."""
     report = attempt.take_report()
+    if attempt.claim.parent_job_id and attempt.purse:
+        attempt.purse.look()  # what it used is its parent's to know as soon as it has ended
     if not report.is_empty and not attempt.lost:
         try:
             with db.quick():

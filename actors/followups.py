@@ -10,18 +10,29 @@ from collections.abc import Callable
 
 from actors import news
 from app.db import AWAY, db
-from app.jobs import followups
+from app.jobs import delegation, followups
 from app.jobs.claims import Claim
 from app.observe import logs
+from app.sessions import news as sessions
 from app.workflows import progress
 
 log = logs.get("followups")
 
 Wake = Callable[[str], object]
 
+
+def _job_settled(job_id: str) -> None:
+    """Its run takes the next step; the job that delegated it goes on; those it delegated may end with it."""
+    progress.job_settled(job_id)
+    delegation.settled(job_id)
+
+
 # First what goes on because of it, which may happen twice; then, once only, who is told.
-GOES_ON: dict[str, Wake] = {"job": progress.job_settled, "workflow": progress.child_settled}
-IS_TOLD: dict[str, Wake] = {"job": news.of_job, "workflow": news.of_workflow}
+GOES_ON: dict[str, Wake] = {"job": _job_settled, "workflow": progress.child_settled}
+IS_TOLD: dict[str, tuple[Wake, ...]] = {
+    "job": (sessions.job_settled, news.of_job),
+    "workflow": (sessions.workflow_settled, news.of_workflow),
+}
 
 
 def of(claim: Claim) -> None:
@@ -45,7 +56,8 @@ def _attend(subject_type: str, subject_id: str) -> None:
             GOES_ON[subject_type](subject_id)
         with db.transaction():
             if followups.take(subject_type, subject_id):
-                IS_TOLD[subject_type](subject_id)
+                for tell in IS_TOLD[subject_type]:
+                    tell(subject_id)
                 followups.done(subject_type, subject_id)
     except AWAY as away:  # or a deadlock, or a time limit of Postgres: soon again, but not before all others
         log.warning("followup.waits", subject=subject_id, error=type(away).__name__)

@@ -24,6 +24,7 @@ from app.budgets.limits import Holding
 from app.budgets.tally import Part, Tally, cleaned
 from app.budgets.usage import Usage
 from app.db import AWAY, db
+from app.jobs import delegation
 from app.jobs.claims import Claim
 from app.observe import logs
 from app.providers.prices import price
@@ -72,6 +73,9 @@ class Purse:
         self.allowance = allowance
         self.before: dict[str, Decimal] = {}
         """What earlier attempts of the job used."""
+        self.aside: dict[str, Decimal] = {}
+        """What counts for jobs it delegated (app/jobs/delegation.py)."""
+        self._delegates = False
         self._shared = claim.budgeted or claim.schedule_id is not None
         self._say = say
         self._now = monotonic
@@ -105,7 +109,9 @@ class Purse:
         """
         purse = cls(claim, allowance_of(claim, definition), say or _silence)
         purse._whole = whole
+        purse._delegates = definition.ours.delegation is not None and bool(purse.allowance)
         purse._remember()
+        purse.recount()
         if purse._shared:
             purse._reserve()
         purse.usd_left = purse._dollars_left()
@@ -126,6 +132,16 @@ class Purse:
         except AWAY as away:
             self._blind = True
             self._away(away, BEGINS)
+
+    def recount(self) -> None:
+        """See what its delegated jobs count now; while Postgres is away, what they counted before."""
+        if not self._delegates:
+            return
+        try:
+            with db.quick():
+                self.aside = delegation.set_aside(self.spender.job_id)
+        except AWAY as away:
+            self._away(away, "delegated jobs count what they did before")
 
     def _reserve(self) -> None:
         try:
@@ -172,12 +188,18 @@ class Purse:
             )
 
     def _check_allowance(self, unit: str) -> None:
-        limit, used = self.allowance[unit], self._used(unit) + self.before.get(unit, Decimal(0))
-        if used >= limit:
-            self._exhaust(f"the budget of {said(unit, limit)} for this job is spent: {said(unit, used)} used")
-        elif used >= limit * WARN_AT:
-            share = f"{used / limit:.0%} of the budget for this job is used"
-            self._warn(f"own {unit}", f"{share}: {said(unit, used)} of {said(unit, limit)}")
+        limit, own = self.allowance[unit], self._used(unit) + self.before.get(unit, Decimal(0))
+        aside = self.aside.get(unit, Decimal(0))
+        room = limit - aside
+        if own >= room:
+            others = f", and {said(unit, aside)} counted for jobs it delegated" if aside else ""
+            self._exhaust(
+                f"the budget of {said(unit, limit)} for this job is spent: {said(unit, own)} used{others}"
+            )
+        elif own >= room * WARN_AT:
+            others = f", of which {said(unit, aside)} count for jobs it delegated" if aside else ""
+            share = f"{(own + aside) / limit:.0%} of the budget for this job is used"
+            self._warn(f"own {unit}", f"{share}: {said(unit, own + aside)} of {said(unit, limit)}{others}")
 
     def _used(self, unit: str) -> Decimal:
         if unit == "minutes":
@@ -232,6 +254,7 @@ class Purse:
 
     def look(self) -> None:
         """Each second: write what is new, and see to it that the slices last until the next look."""
+        self.recount()
         if self._exhausted is None and "minutes" in self.allowance:
             self._check_allowance("minutes")
         if not self._is_due() or not self._writing.acquire(blocking=False):
@@ -335,17 +358,14 @@ class Purse:
     def _dollars_left(self) -> float | None:
         left = [each.room for each in self._holdings if each.unit == "usd"]
         if "usd" in self.allowance:
-            left.append(self.allowance["usd"] - self.before.get("usd", Decimal(0)))
+            gone = self.before.get("usd", Decimal(0)) + self.aside.get("usd", Decimal(0))
+            left.append(self.allowance["usd"] - gone)
         return float(max(Decimal(0), min(left))) if left else None
 
 
 def allowance_of(claim: Claim, definition: Definition) -> dict[str, Decimal]:
     """What one job may use, by unit: its own wish, else what its agent's definition says; no entry is no limit."""
-    agents_own = definition.ours.budget.model_dump(exclude_none=True) if definition.ours.budget else {}
-    wished = {
-        unit: amount for unit, amount in (claim.options.get("budget") or {}).items() if amount is not None
-    }
-    return {unit: exact(amount) for unit, amount in (agents_own | wished).items()}
+    return delegation.allowance(definition, claim.options)
 
 
 def _priced(usage: Usage) -> Usage:

@@ -20,6 +20,7 @@ from app.budgets import changes, limits
 from app.budgets.changes import Kept
 from app.db import AWAY, db
 from app.errors import NotFound
+from app.hooks import keeping
 from app.jobs import rollups, spending, upkeep
 from app.jobs.artifacts import Store
 from app.jobs.lifecycle import promote
@@ -28,6 +29,7 @@ from app.observe import logs
 from app.polling import minutes
 from app.providers import pools
 from app.schedules import due, queries
+from app.sessions import changes as sessions
 from app.settings import Settings
 from app.workflows import asking, runs
 
@@ -237,12 +239,15 @@ def _purge_part(settings: Settings) -> bool:
         lockout.prune()
         account_links.prune()
         deliveries.purge(settings.job_retention_days)
+        came_in = keeping.purge(settings.webhook_retention_days)
         links.forget(settings.job_retention_days)
         rollups.purge(settings.history_retention_days)
         minutes.forget()
         alerts.purge(settings.history_retention_days)
+        sessions.purge(settings.deleted_session_days)
         trimmed = retention.trim(settings.history_retention_days)
         more = gone >= upkeep.MOST_AT_ONCE or trimmed >= retention.MOST_AT_ONCE
+        more = more or came_in >= keeping.MOST_AT_ONCE
         if gone:
             log.info("purge.done", jobs=gone)
 

@@ -74,8 +74,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     from actors.runners.privacy import hide_process
     from app import api, dashboard
     from app import settings as configuration
+    from app.api import admission
     from app.db import db
     from app.jobs import dispatch
+    from app.mcp import http as mcp
     from app.observe import logs, tracing
     from app.ops import counting
 
@@ -95,6 +97,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     behind_proxies(app, settings.trusted_proxies)
     api.register(app, __version__)
     dashboard.register(app)
+    mcp.register(app, __version__, admission.refusal)
     return app
 
 

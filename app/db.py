@@ -220,10 +220,7 @@ class Database(SQLAlchemy):
         connection: Any = getattr(self._here, "connection", None)
         if connection is None:
             connection = self.session.connection().connection.driver_connection
-        with (
-            _says_away(connection),
-            connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor,
-        ):
+        with _says_away(connection), connection.cursor() as cursor:
             began = time.perf_counter()
             try:
                 yield cursor
@@ -237,18 +234,23 @@ class Database(SQLAlchemy):
         """Run one statement with `%(name)s` placeholders and answer its rows as dicts."""
         with self._cursor() as cursor:
             cursor.execute(statement, values)
-            return cursor.fetchall()  # type: ignore[return-value]
+            found = cursor.fetchall()
+            names = _names(cursor)
+            return [dict(zip(names, row, strict=True)) for row in found]
 
     def row(self, statement: str, **values: object) -> Row | None:
         """The first row of a statement, or None."""
         with self._cursor() as cursor:
             cursor.execute(statement, values)
-            return cursor.fetchone()  # type: ignore[return-value]
+            found = cursor.fetchone()
+            return None if found is None else dict(zip(_names(cursor), found, strict=True))
 
     def value(self, statement: str, **values: object) -> Any:
         """The first column of the first row, or None."""
-        found = self.row(statement, **values)
-        return next(iter(found.values())) if found else None
+        with self._cursor() as cursor:
+            cursor.execute(statement, values)
+            found = cursor.fetchone()
+            return found[0] if found else None
 
     def run(self, statement: str, **values: object) -> int:
         """Run a statement for its effect and answer how many rows it touched."""
@@ -260,6 +262,10 @@ class Database(SQLAlchemy):
         """Insert many rows by one `INSERT ... VALUES %s`."""
         with self._cursor() as cursor:
             psycopg2.extras.execute_values(cursor, statement, values, page_size=500)
+
+
+def _names(cursor: psycopg2.extensions.cursor) -> list[str]:
+    return [column.name for column in cursor.description or ()]
 
 
 db = Database()

@@ -221,7 +221,7 @@ class Stalled(TemporaryError):
 class Held(Exception):
     """The attempt cannot go on for now through no fault of its own: hand it back, burn nothing.
 
-    `reason` is `provider_open` or `budget`; `until` None means until somebody does something about it. With
+    `reason` is `provider_open`, `budget` or `delegated`; `until` None means until somebody does something about it. With
     `agent_wide` no other job of the agent is tried before that either.
     """
 
@@ -238,6 +238,15 @@ class Held(Exception):
         super().__init__(message)
         self.reason, self.message, self.until = reason, message, until
         self.agent_wide, self.subject = agent_wide, subject
+
+
+class WaitsForJobs(Held):
+    """The attempt waits for jobs it delegated, none of which runs: hand its place back until one of them ends."""
+
+    def __init__(self, message: str, job_ids: list[str]) -> None:
+        """`job_ids` are those that still live."""
+        super().__init__("delegated", message)
+        self.job_ids = job_ids
 
 
 class Asked(Exception):

@@ -1,14 +1,16 @@
-"""Finding things by a word: jobs, runs of workflows, schedules, agents and templates, as far as whoever asks may see them."""
+"""Finding things by a word: jobs, runs, schedules, agents, templates, sessions and what is in them, as far as one may see it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from app.accounts.permissions import Principal, may, own_only
 from app.agents import registry
 from app.db import Row
 from app.jobs import queries as jobs
 from app.schedules import queries as schedules
+from app.sessions import search as sessions
 from app.workflows import queries as workflows
 from app.workflows import templates
 
@@ -19,14 +21,20 @@ MOST = 50
 def find(text: str, who: Principal, *, kinds: tuple[str, ...] = (), limit: int = 5) -> dict[str, list[Row]]:
     """What `text` is found in, by kind (all of KINDS, or those named), each at most `limit`, the newest first.
 
-    Each {kind, id, title, detail, status, path}; `detail` says what it is, `status` is None where there is none. An empty
-    text finds nothing. Jobs and runs are also found by the beginning of their id.
+    Each {kind, id, title, detail, status, path, excerpt}; `detail` says what it is, `status` is None where there is none,
+    and `excerpt` is what was found in a session, with what fits between [[ and ]]. An empty text finds nothing. Jobs and
+    runs are also found by the beginning of their id; what is in sessions is sorted by how well it fits.
     """
     words = text.strip()[:LONGEST].replace("\x00", "")
     wanted = [kind for kind in KINDS if kind in kinds] if kinds else list(KINDS)
     if not words:
         return {kind: [] for kind in wanted}
     return {kind: KINDS[kind][1](words, who, limit) if may(who, KINDS[kind][0]) else [] for kind in wanted}
+
+
+def suggest(text: str, who: Principal) -> list[str]:
+    """What somebody who typed `text` may mean: completed, or put right, with words of sessions they may read."""
+    return sessions.suggest(text[:LONGEST], who)
 
 
 def _jobs(text: str, who: Principal, limit: int) -> list[Row]:
@@ -75,6 +83,14 @@ def _templates(text: str, who: Principal, limit: int) -> list[Row]:
     ]
 
 
+def _in_sessions(kind: str, text: str, who: Principal, limit: int) -> list[Row]:
+    return [
+        _found(kind, row["id"], row["title"], row["session_title"])
+        | {"path": row["path"], "excerpt": row["excerpt"] if kind != "sessions" else ""}
+        for row in sessions.find(text, who, kinds=(kind,), limit=limit)
+    ]
+
+
 def _found(kind: str, found_id: str, title: str, detail: str, status: str | None = None) -> Row:
     shown = detail if detail != title else ""
     return {
@@ -84,6 +100,7 @@ def _found(kind: str, found_id: str, title: str, detail: str, status: str | None
         "detail": shown,
         "status": status,
         "path": f"/{kind}/{found_id}",
+        "excerpt": "",
     }
 
 
@@ -93,4 +110,8 @@ KINDS: dict[str, tuple[str, Callable[[str, Principal, int], list[Row]]]] = {
     "schedules": ("view_schedule", _schedules),
     "agents": ("view_agents", _agents),
     "templates": ("view_templates", _templates),
+    "sessions": ("view_session", partial(_in_sessions, "sessions")),
+    "memories": ("view_session_content", partial(_in_sessions, "memories")),
+    "messages": ("view_session_content", partial(_in_sessions, "messages")),
+    "artifacts": ("view_session_content", partial(_in_sessions, "artifacts")),
 }

@@ -13,6 +13,7 @@ import secrets
 import sys
 from contextlib import suppress
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -124,6 +125,17 @@ class Settings(BaseSettings):
         description="Bearer token of Prometheus for `/metrics` alone, at least 16 characters. Empty: an API key of "
         "scope `read` is needed.",
     )
+    webhook_secret: str = Field(
+        "",
+        repr=False,
+        description="Signs what comes to the hooks `github` and `session`, which then act as the first admin; at least 16 "
+        "characters ([docs](docs/webhooks-in.md#one-secret-for-all)). Empty: only API keys and hooks of their own are accepted.",
+    )
+    webhook_ip_allowlist: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks that may call `/hooks/…` and `/api/v1/webhooks/…`, comma separated: "
+        "`192.0.2.0/24,2001:db8::/32`. Empty: everybody.",
+    )
     trusted_proxies: int = Field(
         0,
         ge=0,
@@ -227,6 +239,12 @@ class Settings(BaseSettings):
         3600, ge=1, description="Hard time limit of a job; agents and submissions may set less."
     )
     job_soft_limit_seconds: int = Field(3300, ge=1, description="After this a job is told to wrap up.")
+    delegation_max_depth: int = Field(
+        3, ge=0, le=10, description="How many levels of jobs may be delegated below one; 0: none at all."
+    )
+    delegation_max_children: int = Field(
+        50, ge=1, le=1000, description="A job may delegate so many jobs itself."
+    )
     cli_timeout_seconds: int = Field(300, ge=1, description="Time limit of a command agent that sets none.")
     max_body_bytes: int = Field(2_000_000, ge=1024, description="Larger request bodies are refused with 413.")
     max_artifact_bytes: int = Field(20_000_000, ge=1024, description="Larger artifacts are refused.")
@@ -237,6 +255,12 @@ class Settings(BaseSettings):
     )
     job_retention_days: int = Field(30, ge=1, description="Finished jobs are removed after so many days.")
     history_retention_days: int = Field(365, ge=1, description="History and audit rows are kept so long.")
+    deleted_session_days: int = Field(
+        30, ge=1, description="Deleted sessions can be restored for so long; others are kept for good."
+    )
+    webhook_retention_days: int = Field(
+        30, ge=1, description="Webhooks that came in are kept so long, for replay and for the relay."
+    )
     audit_export_url: str = Field(
         "",
         repr=False,
@@ -452,6 +476,14 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
 
+    @field_validator("webhook_ip_allowlist", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        """`192.0.2.0/24,2001:db8::/32` from the environment; a single address is a network too."""
+        if not isinstance(value, str):
+            return value
+        return tuple(str(ip_network(text.strip(), strict=False)) for text in value.split(",") if text.strip())
+
     @field_validator("notify_channels", mode="before")
     @classmethod
     def _channels_named(cls, value: object) -> object:
@@ -641,6 +673,9 @@ class Settings(BaseSettings):
                 raise ValueError(msg)
         if self.metrics_token and len(self.metrics_token) < 16:
             msg = "METRICS_TOKEN must have at least 16 characters"
+            raise ValueError(msg)
+        if self.webhook_secret and len(self.webhook_secret) < 16:
+            msg = "WEBHOOK_SECRET must have at least 16 characters"
             raise ValueError(msg)
         if self.lease_seconds < 2 * self.heartbeat_seconds:
             msg = "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS"

@@ -98,8 +98,22 @@ _OF_JOBS: dict[str, str] = {
         SELECT j.job_id FROM jobs j JOIN job_attempts a USING (job_id) WHERE a.started_at > j.cancel_requested_at""",
     "cancelled only on demand": """
         SELECT job_id FROM jobs WHERE status = 'cancelled' AND cancel_requested_at IS NULL""",
+    "a delegated job stands one below its parent, and works for the same owner and session": """
+        SELECT c.job_id, c.depth, p.depth FROM jobs c JOIN jobs p ON p.job_id = c.parent_job_id
+        WHERE c.depth <> p.depth + 1 OR c.submitted_by <> p.submitted_by
+           OR c.session_id IS DISTINCT FROM p.session_id""",
+    "no job stands below itself": """
+        WITH RECURSIVE up AS (
+            SELECT job_id, parent_job_id, 1 AS steps FROM jobs WHERE parent_job_id IS NOT NULL
+            UNION ALL
+            SELECT up.job_id, j.parent_job_id, up.steps + 1 FROM up JOIN jobs j ON j.job_id = up.parent_job_id
+            WHERE up.steps < 50 AND j.parent_job_id IS NOT NULL)
+        SELECT job_id FROM up WHERE parent_job_id = job_id""",
+    "nothing goes on below a job that was cancelled": """
+        SELECT c.job_id, c.status FROM jobs c JOIN jobs p ON p.job_id = c.parent_job_id
+        WHERE p.cancel_requested_at IS NOT NULL AND c.finished_at IS NULL AND c.cancel_requested_at IS NULL""",
     "every submission became one job at most": """
-        SELECT correlation_id FROM jobs WHERE correlation_id IS NOT NULL GROUP BY correlation_id HAVING count(*) > 1""",
+        SELECT correlation_id FROM jobs WHERE correlation_id IS NOT NULL AND parent_job_id IS NULL GROUP BY correlation_id HAVING count(*) > 1""",
 }
 
 _OF_RUNS: dict[str, str] = {

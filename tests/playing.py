@@ -180,3 +180,13 @@ def carried(work: Work, context: Context) -> dict[str, Any]:
         told = elsewhere.submit(correlation.headers).result()
     assert os.environ["TRACEPARENT"] == told["traceparent"]
     return {"id": told["X-Correlation-ID"], "trace": told["traceparent"]}
+
+
+def delegator(work: Work, context: Context) -> dict[str, Any]:
+    """Hand out as many jobs as `to` says, wait for them, and answer what became of them."""
+    if gap := work.parameters.get("stops_before"):
+        raise PermanentError(str(gap))
+    ids = [context.delegate(agent_id, {"text": "same"}) for agent_id in work.parameters["to"]]
+    if not work.parameters.get("waits", True):
+        return {"ids": ids}
+    return {"ids": ids, "children": context.await_children(ids), "attempt": work.attempt}

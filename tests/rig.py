@@ -21,7 +21,7 @@ from psycopg2 import sql
 from tests.services import TEMPLATE, Pair, cloned, execute, libpq, migrate, pair, with_database
 
 # Run by .ci/run, and by nobody who does not name them.
-SLOW = {"journeys", "browser", "chaos", "bench", "slow"}
+SLOW = {"journeys", "browser", "chaos", "bench", "slow", "docs"}
 REDIS_DATABASES = 16
 
 _shared = ExitStack()  # what this process started and has to stop

@@ -38,7 +38,7 @@ _CLEAN = """
     DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
     DELETE FROM job_history; DELETE FROM task_history; DELETE FROM job_rollups; DELETE FROM pool_samples; DELETE FROM jobs; DELETE FROM idempotency_keys;
     DELETE FROM approvals; DELETE FROM approval_policies; DELETE FROM workflows; DELETE FROM workflow_templates; DELETE FROM schedules;
-    DELETE FROM quality_gates;
+    DELETE FROM quality_gates; DELETE FROM hooks; DELETE FROM sessions;
     DELETE FROM deliveries; DELETE FROM notifications; DELETE FROM webhook_endpoints; DELETE FROM callback_secrets;
     DELETE FROM notify_rules; DELETE FROM followups; DELETE FROM alerts; DELETE FROM alert_rules; DELETE FROM polling_minutes; DELETE FROM bulk_actions; DELETE FROM error_groups;
     DELETE FROM workers; DELETE FROM refresh_tokens; DELETE FROM secret_keys; DELETE FROM logins; DELETE FROM account_links; DELETE FROM unknown_names; DELETE FROM api_keys; DELETE FROM users; DELETE FROM audit_chain; DELETE FROM audit_log; DELETE FROM api_access;

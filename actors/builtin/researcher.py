@@ -20,7 +20,7 @@ import click
 
 from actors.runners.base import JSON, Answer, Context, Health, ProviderDesk, Work
 from actors.runners.environment import asked_for
-from actors.runners.ungated import Ungated
+from actors.runners.ungated import Alone, Ungated
 from app.budgets.usage import Usage
 from app.errors import AttemptTimeout, JobError, PermanentError
 
@@ -35,7 +35,7 @@ def health() -> Health:
     return Health()
 
 
-class Terminal(Ungated, Context):
+class Terminal(Ungated, Alone, Context):
     """A Context for somebody who reads along: everything is printed, files go to `artifacts/` here."""
 
     def __init__(self, folder: Path, seconds: float) -> None:

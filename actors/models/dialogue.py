@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from actors.models import output, person
+from actors.models import handing_out, output, person
 from actors.models.chain import Chain, facts_of
 from actors.models.conversation import Conversation, text_of, without
 from actors.models.wish import Wish
@@ -40,13 +40,20 @@ def converse(work: Work, context: Context, wish: Wish, specs: list[ProviderSpec]
 
 def offered(wish: Wish, box: Toolbox | None) -> list[ToolDefinition]:
     """The tools that the model is told of."""
-    return (box.definitions if box else []) + ([person.DEFINITION] if wish.person else [])
+    ours = [person.DEFINITION] if wish.person else []
+    return (
+        (box.definitions if box else [])
+        + ours
+        + (handing_out.definitions(wish.agents) if wish.agents else [])
+    )
 
 
 def used(call: ToolCallPart, wish: Wish, context: Context, box: Toolbox | None) -> tuple[bool, str]:
-    """What a tool says to the model, and whether it went well; raises Asked if that is a person's to say."""
+    """What a tool says to the model, and whether it went well; raises Asked or WaitsForJobs if that is others' to say."""
     if wish.person and call.tool_name == person.NAME:
         return person.ask(call, wish.person, context)
+    if wish.agents and call.tool_name in (handing_out.NAME, handing_out.WAIT):
+        return handing_out.use(call, context)
     return box.use(call) if box else (False, "There are no tools here.")
 
 

@@ -11,6 +11,8 @@ from app.errors import PermanentError
 
 ASKING_TOOL = "AskUserQuestion"
 """Under `tools` of the front matter, as other programs call it: the model may ask a person."""
+DELEGATING_TOOLS = frozenset({"delegate", "Task", "Agent"})
+"""And here: it may hand jobs to the agents that the definition names under `delegation`."""
 
 
 class Server(BaseModel):
@@ -57,6 +59,9 @@ class Wish(BaseModel):
     prompt: str | None = None
     tools: bool = True
     ask: bool | Person = False
+    delegate: bool = False
+    delegates_to: dict[str, str] = Field(default_factory=dict)
+    """The agents it may hand jobs to, with what they do; told by the worker."""
     mcp: dict[str, Server] = Field(default_factory=dict)
     max_turns: int = Field(20, ge=1, le=200)
     max_output_tokens: int = Field(4000, ge=1, le=1_000_000)
@@ -79,7 +84,10 @@ class Wish(BaseModel):
         known = {name: config[name] for name in cls.model_fields if config.get(name) is not None}
         if not isinstance(known.get("tools"), bool):
             listed = known.pop("tools", None) or ()  # the list that other programs read
-            known = {"ask": ASKING_TOOL in listed} | known
+            known = {
+                "ask": ASKING_TOOL in listed,
+                "delegate": not DELEGATING_TOOLS.isdisjoint(listed),
+            } | known
         try:
             return cls.model_validate(known)
         except ValidationError as wrong:
@@ -95,6 +103,11 @@ class Wish(BaseModel):
     def person(self) -> Person | None:
         """Whom the model may ask; None: nobody."""
         return (Person() if self.ask else None) if isinstance(self.ask, bool) else self.ask
+
+    @property
+    def agents(self) -> dict[str, str]:
+        """The agents the model may hand jobs to; none unless it has the tool and its definition names some."""
+        return self.delegates_to if self.delegate else {}
 
     @property
     def servers(self) -> dict[str, Server]:

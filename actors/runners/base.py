@@ -6,7 +6,7 @@ real implementation batches it (actors/attempt.py); tests use `RecordingContext`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -39,6 +39,8 @@ class Work:
     """`job_id:attempt`, from the second draft on with its number; handed to whatever has effects outside."""
     root_job_id: str | None = None
     """The first job of the chain of which this one is a retry or replay by hand; only the pipeline is told."""
+    access: dict[str, str] = field(default_factory=dict)
+    """How its agent reaches Callboard in the job's name: variables for its environment, none if it may not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +180,36 @@ class Context(Protocol):
         """Ask a person before something with an effect outside, if a policy demands it for `effect`.
 
         Returns when it may go on; raises PermanentError `not_permitted` when they said no, Asked like `ask`.
+        """
+
+    def delegate(
+        self,
+        agent_id: str,
+        parameters: JSON,
+        *,
+        key: str = "",
+        task_name: str | None = None,
+        priority: str = ...,
+        budget: JSON | None = None,
+        timeout: int | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> str:
+        """Hand out a job to another agent that the definition names under `delegation`; answers its id.
+
+        Under one `key` there is one such job, whichever attempt asks; without one it is told by what is asked for, so
+        an attempt that does the same again gets the same jobs. `budget` ({usd?, tokens?, minutes?}) is taken from the
+        job's own. Raises PermanentError for what may not be handed out.
+        """
+
+    def look_at_children(self, job_ids: list[str] | None = None) -> list[JSON]:
+        """How the jobs it handed out stand now: {job_id, agent_id, status, result, error, key, …}; all, or these."""
+
+    def await_children(self, job_ids: list[str] | None = None, *, seconds: float | None = None) -> list[JSON]:
+        """The same when they are over, or after `seconds`.
+
+        While one of them runs, it is waited for here. When none has run for a few seconds the attempt ends and hands
+        its place back (it raises WaitsForJobs, which is not to be caught); the job goes on, from its beginning, when
+        one of them is over. What was done before must be in the checkpoint, or is done again; what was delegated is not.
         """
 
     def drafts(self) -> list[JSON]:

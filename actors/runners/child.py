@@ -4,6 +4,7 @@ The order comes on stdin, everything the agent says goes over a socket of its ow
 
     {"do": "log", "args": ["reading"], "kwargs": {"level": "info"}}
     {"do": "artifact", "args": ["report.md", "tmp/a1", null], "reply": true}   ◄── {"answer": "id"}
+    {"do": "look_at_children", "args": [], "reply": true}                  ◄── {"answer": [...]} or {"held": "waits"}
     {"do": "ask", "args": ["May I?"], "kwargs": {}, "reply": true}         ◄── {"answer": {...}} or {"asked": true}
     {"end": {"result": {...}}}                             or {"end": {"error": {...}}} or {"end": {"asked": true}}
 
@@ -31,10 +32,12 @@ from actors.runners.base import JSON, Answer, ProviderDesk, Work
 from actors.runners.told import described, rebuilt
 from actors.runners.ungated import Ungated
 from app.budgets.usage import Usage
-from app.errors import Asked, AttemptTimeout, Cancelled, PermanentError, Released
+from app.errors import Asked, AttemptTimeout, Cancelled, PermanentError, Released, WaitsForJobs
+from app.jobs.states import FINAL
 from app.observe import correlation
 
 MAX_RESULT_BYTES = 10_000_000
+BETWEEN_LOOKS = 0.5
 STOPPED = 143  # what a shell says of a program that ended because of SIGTERM
 
 
@@ -59,7 +62,7 @@ def perform(work: Work, context: ChildContext) -> tuple[JSON, int]:
         return {"result": as_result(entry.load(work.config)(work, context))}, 0
     except (Cancelled, Released):
         return {"stopped": True}, STOPPED
-    except Asked:
+    except (Asked, WaitsForJobs):
         return {"asked": True}, 0
     except BaseException as error:  # noqa: BLE001 - the edge of the process: everything must be told
         return {"error": described(error)}, 1
@@ -203,6 +206,42 @@ class ChildContext(Ungated):
     def ask(self, question: str, **more: Any) -> Answer:
         """The answer, if there is one; else Asked: the process ends, and a later one comes to the same place."""
         return Answer(**self._asked({"do": "ask", "args": [question], "kwargs": more}, question))
+
+    def delegate(self, agent_id: str, parameters: JSON, *, key: str = "", **given: Any) -> str:
+        """Hand out a job; the worker submits it."""
+        told = {"do": "delegate", "args": [agent_id, parameters], "kwargs": given | {"key": key}}
+        return str(self._answered(told))
+
+    def look_at_children(self, job_ids: list[str] | None = None) -> list[JSON]:
+        """How they stand; when they are waited for in vain, the process ends and a later one comes to the same place."""
+        self.stop_due()
+        found: list[JSON] = self._answered({"do": "look_at_children", "args": [job_ids], "kwargs": {}})
+        return found
+
+    def await_children(self, job_ids: list[str] | None = None, *, seconds: float | None = None) -> list[JSON]:
+        """How they stand when they are over; this process looks, so that its worker can hear of other things."""
+        give_up = None if seconds is None else time.monotonic() + seconds
+        while True:
+            found = self.look_at_children(job_ids)
+            if all(child["status"] in FINAL for child in found):
+                return found
+            if give_up is not None and time.monotonic() >= give_up:
+                return found
+            time.sleep(BETWEEN_LOOKS)
+
+    def _answered(self, message: JSON) -> Any:
+        try:
+            json.dumps(message)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PermanentError(f"This cannot be delegated: it is not JSON: {error}") from error
+        reply = self.wire.ask(message)
+        if "held" in reply:
+            raise WaitsForJobs(reply["held"], [])
+        if "error" in reply:
+            raise rebuilt(reply["error"])
+        if "stopped" in reply:
+            raise Cancelled
+        return reply["answer"]
 
     def permit(self, effect: str, question: str, *, shown: Any = None) -> None:
         """Go on, if nobody needs to be asked or they said yes."""

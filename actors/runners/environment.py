@@ -1,5 +1,7 @@
 """The environment agents get: what every program needs, the job's identity, and what the agent names.
 
+A command or CLI agent that may delegate finds there where Callboard is and its job's token (docs/delegation.md).
+
 The one place besides app/settings.py that reads the environment: the secrets of agents are variables
 of the worker whose names only the agent's definition knows.
 """
@@ -36,6 +38,7 @@ def environment(work: Work, workspace: Path) -> dict[str, str]:
         "CALLBOARD_IDEMPOTENCY_KEY": work.idempotency_key,
         **feedback.variables(work, temporary),
         **correlation.environment(),
+        **work.access,
     }
 
 

@@ -25,7 +25,16 @@ from actors.runners.environment import asked_for, environment, search_path
 from actors.runners.order import Limits, find_program
 from actors.runners.told import described, rebuilt
 from app.budgets.usage import Usage
-from app.errors import Asked, Cancelled, JobError, NotFound, PermanentError, Released, TemporaryError
+from app.errors import (
+    Asked,
+    Cancelled,
+    JobError,
+    NotFound,
+    PermanentError,
+    Released,
+    TemporaryError,
+    WaitsForJobs,
+)
 from app.observe import correlation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +83,7 @@ class PythonRunner:
                 stdin=order_for_child(work, context, wire),
                 channel=wire,
             )
-            return answer(wire.end, ending, wire.asked)
+            return answer(wire.end, ending, wire.asked or wire.held)
 
     def health(self, config: JSON) -> Health:
         """`ready` if the module and the programs are there; our own agents are asked themselves."""
@@ -104,7 +113,7 @@ def in_place(work: Work, context: Context) -> JSON:
     """Call the function in this thread: it is trusted, and stops only at its own checkpoints."""
     try:
         return as_result(entry.load(work.config)(work, context))
-    except (JobError, Asked, Cancelled, Released):
+    except (JobError, Asked, WaitsForJobs, Cancelled, Released):
         raise
     except Exception as error:  # the edge of somebody else's code
         details: JSON = {"type": type(error).__name__, "traceback": traceback.format_exc()[-8000:]}
@@ -135,10 +144,10 @@ def order_for_child(work: Work, context: Context, wire: Wire) -> bytes:
     return json.dumps(order, default=str).encode()
 
 
-def answer(end: JSON | None, ending: Ending, asked: Asked | None) -> JSON:
+def answer(end: JSON | None, ending: Ending, waits: Asked | WaitsForJobs | None) -> JSON:
     """The result, or the exception, that the child told; without either, what its death means.
 
-    `asked` is the question it was refused an answer to: it counts if the child ended with it.
+    `waits` is the question it was refused an answer to, or the jobs it waits for: it counts if the child ended so.
     """
     if end and "result" in end:
         result: JSON = end["result"]
@@ -146,7 +155,7 @@ def answer(end: JSON | None, ending: Ending, asked: Asked | None) -> JSON:
     if end and "error" in end:
         raise rebuilt(end["error"], (OutOfMemory,))
     if end and "asked" in end:
-        raise asked or PermanentError("The agent ended to ask a person, but asked nothing.")
+        raise waits or PermanentError("The agent ended to wait, but asked nobody and waits for nothing.")
     details: dict[str, object] = {"exit_code": ending.exit_code, "stderr": ending.stderr}
     if end:
         raise TemporaryError("The agent stopped for a signal that Callboard did not send.", details=details)
@@ -172,6 +181,7 @@ class Wire:
         self.child_fd = self.theirs.fileno()
         self.end: JSON | None = None
         self.asked: Asked | None = None
+        self.held: WaitsForJobs | None = None
         self._heard = bytearray()
 
     def fileno(self) -> int:
@@ -214,6 +224,8 @@ class Wire:
                 self._reply(self._fetched(str(message["args"][0])))
             elif message["do"] in ("ask", "permit", "due"):
                 self._reply(self._ask(message["do"], message["args"], message["kwargs"]))
+            elif message["do"] in ("delegate", "look_at_children"):
+                self._reply(self._delegation(message["do"], message["args"], message["kwargs"]))
             elif message["do"] == "meter":
                 self.context.meter(Usage.read(*message["args"]))
             elif message["do"] in VERBS:
@@ -237,6 +249,19 @@ class Wire:
         except (JobError, NotFound) as error:
             return {"refused": error.message}
         return {"answer": str(place.relative_to(self.context.workspace)) if place else None}
+
+    def _delegation(self, verb: str, args: list[Any], given: JSON) -> JSON:
+        try:
+            return {"answer": getattr(self.context, verb)(*args, **given)}
+        except WaitsForJobs as held:
+            self.held = held
+            return {"held": held.message}
+        except JobError as error:
+            return {"error": described(error)}
+        except (TypeError, ValueError, AttributeError) as wrong:
+            return {"error": described(PermanentError(f"This cannot be delegated: {wrong}"))}
+        except (Cancelled, Released):  # the box hears of it as well, and says so in its own way
+            return {"stopped": True}
 
     def _ask(self, verb: str, args: list[Any], given: JSON) -> JSON:
         """Only what an agent may say of its question is passed on."""

@@ -1,4 +1,4 @@
-"""The part of a Context that only quality gates use, for contexts in which none is at work."""
+"""Parts of a Context for those that have no gate at work, or nobody to hand jobs to."""
 
 from __future__ import annotations
 
@@ -38,3 +38,26 @@ class Ungated:
 
 def _refuse() -> NoReturn:
     raise PermanentError("an agent does not judge itself: drafts belong to the gate of its definition")
+
+
+class Alone:
+    """A context in which nothing is delegated."""
+
+    def delegate(self, agent_id: str, parameters: JSON, *, key: str = "", **given: Any) -> NoReturn:
+        """Not here."""
+        del agent_id, parameters, key, given
+        _refuse_alone()
+
+    def look_at_children(self, job_ids: list[str] | None = None) -> NoReturn:
+        """Not here."""
+        del job_ids
+        _refuse_alone()
+
+    def await_children(self, job_ids: list[str] | None = None, *, seconds: float | None = None) -> NoReturn:
+        """Not here."""
+        del job_ids, seconds
+        _refuse_alone()
+
+
+def _refuse_alone() -> NoReturn:
+    raise PermanentError("jobs are delegated by an agent that Callboard runs; here it works alone")

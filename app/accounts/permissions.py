@@ -112,6 +112,20 @@ TABLE: dict[str, Rule] = {
 }  # fmt: skip
 
 
+# All that a running job's token is good for, by the names of operations (app/api); deny by default. Which jobs and which
+# session they may be done to, app/api/bounds.py says: its own tree, and the session it works for.
+OF_A_RUN = frozenset({
+    "submit_job",
+    "get_job", "get_job_status", "get_job_logs", "get_job_events", "get_job_history", "explain_job", "get_job_tree",
+    "cancel_job", "cancel_job_by_post",
+    "list_agents", "get_agent", "get_agent_schema", "get_agent_docs",
+    "get_session", "get_session_summary", "list_session_events",
+    "list_session_messages", "add_session_messages",
+    "list_session_memories", "get_session_memory", "store_session_memory",
+    "list_session_artifacts", "get_session_artifact", "add_session_artifact",
+})  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
     """Who is asking, for the length of one request."""
@@ -124,6 +138,10 @@ class Principal:
     """The API key they came with; None for people who signed in."""
     session_id: str | None = None
     """The login that their cookie or access token belongs to."""
+    job_id: str | None = None
+    """The running job whose agent asks, by the token of its attempt; what it may do is OF_A_RUN and no more."""
+    job_fence: int = 0
+    """Which attempt of that job."""
 
     @property
     def is_admin(self) -> bool:
@@ -133,6 +151,8 @@ class Principal:
     @property
     def credential(self) -> str:
         """What limits are counted by: the key, else the person."""
+        if self.job_id:
+            return f"job:{self.job_id}"
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
 
 
@@ -162,6 +182,15 @@ def demand(principal: Principal, verb: str, owner_id: str | EllipsisType | None 
     if access(principal, verb) is OWNER:
         raise NotFound
     raise Forbidden(_why_not(principal, verb))
+
+
+def demand_operation(principal: Principal, operation: str) -> None:
+    """Raise Forbidden if a running job's token is not good for this operation; for everybody else it says nothing."""
+    if principal.job_id and operation not in OF_A_RUN:
+        raise Forbidden(
+            "The token of a running job only lets its agent delegate jobs, look at them and cancel them, read agents, "
+            "and use the job's own session. For anything else use an API key."
+        )
 
 
 def own_only(principal: Principal, verb: str) -> str | None:

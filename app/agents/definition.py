@@ -7,6 +7,7 @@
     x-callboard:                       # ours, all optional
       title, team, pool, runner, python | command | http | llm | cli: {...}
       providers: [anthropic, openai]   budget: {usd: 1.00}   watchdog: {mode: enforce, stall_seconds: 120}
+      delegation: {to: [researcher]}   # the agents it may hand jobs to
       parameters: {JSON Schema}        output: {JSON Schema}      example: {...}
       produced_by: offline tools, no model
       max_concurrent: 5   rate_limit: 10/minute   timeout: 600    aliases: [auditor]
@@ -117,6 +118,19 @@ class Watch(BaseModel):
     """The same tool call with the same arguments so many times among the last ten (or `repeats`, if that is more) means going in circles."""
 
 
+class Delegation(BaseModel):
+    """Which agents it may hand jobs to while it runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    to: tuple[str, ...] = Field(min_length=1, max_length=100)
+    """Their ids or aliases; `*` is any agent."""
+    recursive: bool = False
+    """It may be handed a job by a job that stands, however far, below one of its own."""
+    on_failure: Literal["leave", "cancel"] = "leave"
+    """What becomes of jobs it handed out and that still live when its own fails for good."""
+
+
 class Ours(BaseModel):
     """The keys under `x-callboard`."""
 
@@ -141,6 +155,8 @@ class Ours(BaseModel):
     providers: list[str] | None = Field(None, min_length=1)
     budget: Allowance | None = None
     watchdog: Watch = Watch()
+    delegation: Delegation | None = None
+    """None: it hands out no jobs."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Without any: a task, context and files for whoever thinks (llm, cli), one text for others."""
     output: dict[str, Any] | None = None

@@ -201,6 +201,22 @@ RULES: tuple[Rule, ...] = (
         measure=suspicions.limited,
     ),
     Rule(
+        name="forged_webhooks",
+        title="Somebody forges webhooks",
+        words="Webhooks within 5 minutes that came in with a wrong signature, from one address.",
+        unit="requests",
+        threshold=20,
+        most=100_000,
+        severity="warning",
+        calm=5 * MINUTE,
+        subject="from",
+        grouped=True,
+        link="/hooks",
+        do="Nothing of them was taken. A secret that differs between here and there is the usual cause: the hook says "
+        "why it refused; else keep the address out by the hook's list of networks.",
+        measure=suspicions.forged,
+    ),
+    Rule(
         name="submission_flood",
         title="An account sends in unusually many jobs",
         words=f"Jobs within 5 minutes of one account, if that is more than {suspicions.TIMES_USUAL} times its usual; "

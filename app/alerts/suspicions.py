@@ -15,6 +15,7 @@ from app.db import Row, db
 
 WINDOW = timedelta(minutes=5)
 """Refusals, floods and probes are counted over this time."""
+DOORS_OF_HOOKS = ("/hooks/<slug>", "/api/v1/webhooks/github", "/api/v1/webhooks/session")
 TIMES_USUAL = 10
 """So many times what an account sends in within an average busy window of the last week is unusual."""
 MOST_READ = 4_000
@@ -44,14 +45,21 @@ def limited(_limits: Limits) -> list[Reading]:
     return _answers(429, "coalesce(email, nullif(actor, ''), ip)")
 
 
-def _answers(status: int, by: str) -> list[Reading]:
+def forged(_limits: Limits) -> list[Reading]:
+    """Webhooks that came in with a wrong signature, by address."""
+    return _answers(401, "ip", DOORS_OF_HOOKS)
+
+
+def _answers(status: int, by: str, endpoints: tuple[str, ...] = ()) -> list[Reading]:
     rows = db.rows(
         f"""SELECT {by} AS who, sum(count)::bigint AS times, count(DISTINCT endpoint) AS endpoints
             FROM api_access LEFT JOIN users ON user_id::text = actor
             WHERE minute > now() - %(window)s AND status = %(status)s AND {by} <> ''
+              AND (%(endpoints)s::text[] = '{{}}' OR endpoint = ANY(%(endpoints)s))
             GROUP BY 1 ORDER BY 2 DESC LIMIT %(subjects)s""",
         window=WINDOW,
         status=status,
+        endpoints=list(endpoints),
         subjects=MOST_SUBJECTS,
     )
     return [

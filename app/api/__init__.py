@@ -30,9 +30,12 @@ from app.api import (
     docs,
     doctor,
     errors,
+    for_models,
     glue,
     health,
+    hooks,
     job_compare,
+    job_family,
     job_quality,
     job_status,
     job_story,
@@ -47,11 +50,15 @@ from app.api import (
     providers,
     quality_gates,
     queues,
+    relay,
     request_id,
     saved_views,
     schedules,
     search,
     security,
+    session_parts,
+    session_webhook,
+    sessions,
     traced,
     users,
     webhook_endpoints,
@@ -61,9 +68,9 @@ from app.api import (
 )
 
 VIEWS = (
-    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, audit, auth_endpoints, budgets, bulk_actions, content, deliveries, dlq, doctor, health, job_compare, job_quality, job_status, job_story, jobs, metrics,
+    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, audit, auth_endpoints, budgets, bulk_actions, content, deliveries, dlq, doctor, for_models, health, hooks, job_compare, job_family, job_quality, job_status, job_story, jobs, metrics,
     notifications, notify_rules, openapi, polling,
-    prices, providers, quality_gates, queues, saved_views, schedules, search, security, users, webhook_endpoints, workers, workflow_templates, workflows,
+    prices, providers, quality_gates, queues, relay, saved_views, schedules, search, security, session_parts, session_webhook, sessions, users, webhook_endpoints, workers, workflow_templates, workflows,
 )  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -79,6 +86,9 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/jobs/<job_id>/resume",            "POST",             ("/api/v1/tasks/<job_id>/resume",)),
     # job_compare.py
     ("/api/v1/jobs/compare",                    "GET",              ()),
+    # job_family.py
+    ("/api/v1/jobs/<job_id>/tree",              "GET",              ("/api/v1/tasks/<job_id>/tree",)),
+    ("/api/v1/jobs/<job_id>/tree/cancel",       "POST",             ("/api/v1/tasks/<job_id>/tree/cancel",)),
     # job_quality.py
     ("/api/v1/jobs/<job_id>/drafts",            "GET",              ("/api/v1/tasks/<job_id>/drafts",)),
     ("/api/v1/jobs/<job_id>/drafts/<number>",   "GET",              ("/api/v1/tasks/<job_id>/drafts/<number>",)),
@@ -202,11 +212,40 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/notify-rules/<rule_id>",          "GET PATCH DELETE", ()),
     ("/api/v1/notify-channels",                 "GET",              ()),
     ("/api/v1/notify-channels/<name>/test",     "POST",             ()),
+    # hooks.py, relay.py
+    ("/hooks/<slug>",                           "POST",             ()),
+    ("/api/v1/webhooks/github",                 "POST",             ()),
+    ("/api/v1/hooks",                           "GET POST",         ()),
+    ("/api/v1/hooks/<hook_id>",                 "GET PATCH DELETE", ()),
+    ("/api/v1/hooks/<hook_id>/rotate",          "POST",             ()),
+    ("/api/v1/hooks/<hook_id>/rules",           "GET POST",         ()),
+    ("/api/v1/hooks/<hook_id>/rules/order",     "PUT",              ()),
+    ("/api/v1/hooks/<hook_id>/rules/try",       "POST",             ()),
+    ("/api/v1/hooks/<hook_id>/rules/<rule_id>", "GET PATCH DELETE", ()),
+    ("/api/v1/hooks/<hook_id>/deliveries",      "GET",              ()),
+    ("/api/v1/hooks/<hook_id>/deliveries/<delivery_id>", "GET",     ()),
+    ("/api/v1/hooks/<hook_id>/deliveries/<delivery_id>/replay", "POST", ()),
+    ("/api/v1/relay/events",                    "GET",              ()),
+    # sessions.py, session_parts.py, session_webhook.py
+    ("/api/v1/sessions",                        "GET POST",         ()),
+    ("/api/v1/sessions/<session_id>",           "GET PATCH DELETE", ()),
+    ("/api/v1/sessions/<session_id>/restore",   "POST",             ()),
+    ("/api/v1/sessions/<session_id>/events",    "GET",              ()),
+    ("/api/v1/sessions/<session_id>/summary",   "GET POST",         ()),
+    ("/api/v1/sessions/<session_id>/export",    "GET",              ()),
+    ("/api/v1/sessions/<session_id>/messages",  "GET POST",         ()),
+    ("/api/v1/sessions/<session_id>/memories",  "GET POST",         ()),
+    ("/api/v1/sessions/<session_id>/memories/<path:key>", "GET DELETE", ()),
+    ("/api/v1/sessions/<session_id>/artifacts", "GET POST",         ()),
+    ("/api/v1/sessions/<session_id>/artifacts/<artifact_id>", "GET DELETE", ()),
+    ("/api/v1/sessions/<session_id>/jobs",      "GET POST",         ()),
+    ("/api/v1/webhooks/session",                "POST",             ()),
     # saved_views.py
     ("/api/v1/saved-views",                     "GET POST",         ()),
     ("/api/v1/saved-views/<view_id>",           "DELETE",           ()),
     # search.py
     ("/api/v1/search",                          "GET",              ()),
+    ("/api/v1/search/suggest",                  "GET",              ()),
     # auth_endpoints.py
     ("/api/v1/auth/login",                      "POST",             ()),
     ("/api/v1/auth/refresh",                    "POST",             ()),
@@ -225,7 +264,7 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/users/<user_id>/logins",          "GET DELETE",       ()),
     ("/api/v1/users/<user_id>/unlock",          "POST",             ()),
     ("/api/v1/users/<user_id>/invite-link",     "POST",             ()),
-    # health.py, metrics.py, openapi.py
+    # health.py, metrics.py, openapi.py, for_models.py
     ("/healthz",                                "GET",              ()),
     ("/api/health",                             "GET",              ("/readyz",)),
     ("/api/health/db",                          "GET",              ()),
@@ -250,6 +289,7 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/metrics",                            "GET",              ()),
     ("/metrics",                                "GET",              ()),
     ("/api/openapi.json",                       "GET",              ()),
+    ("/llms.txt",                               "GET",              ()),
 )  # fmt: skip
 
 ALIASES = {(method, path): also for path, methods, also in CONTENTS for method in methods.split()}

@@ -19,7 +19,9 @@ from app.observe import logs
 
 log = logs.get(__name__)
 
-DOORS = {"api": "api", "dashboard": "page"}
+DOORS = {"api": "api", "dashboard": "page", "mcp": "mcp"}
+VIA = "callboard.via"
+"""In the environment of a request that another door makes in a caller's name: that door."""
 UNKNOWN = "(unknown)"
 """Stands for the endpoint of addresses that lead nowhere."""
 
@@ -37,7 +39,7 @@ def _bind() -> None:
         ip=request.remote_addr,
         user_agent=request.headers.get("User-Agent"),
         correlation_id=request_id.current(),
-        via=DOORS.get(request.blueprint or ""),
+        via=request.environ.get(VIA) or DOORS.get(request.blueprint or ""),
     )
 
 

@@ -1,6 +1,6 @@
-"""`/docs`: the API's reference as a plain page made from its own document, and Swagger UI to try it.
+"""`/docs`: the guides, a search over them, the API's reference made from its own document, and Swagger UI to try it.
 
-Both obey the strict Content-Security-Policy: no inline script or style, nothing from other hosts.
+All obey the strict Content-Security-Policy: no inline script or style, nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app, render_template, send_from_directory
+from flask import Blueprint, Response, current_app, render_template, request, send_from_directory
 from werkzeug.exceptions import NotFound
 
+from app import manual
 from app.api.errors import CODES
 from app.errors import CallboardError
 from app.settings import ROOT
@@ -32,10 +33,43 @@ _FOLDERS = {
     "favicon.svg": ROOT / "static",
 }
 
+GUIDES = manual.Manual(ROOT / "docs")
+
 blueprint = Blueprint("docs", __name__)
 
 
 @blueprint.get("/docs")
+def contents() -> str:
+    """What there is to read, and what every problem's `type` leads to."""
+    return render_template("docs/contents.html", guide=GUIDES.guide(manual.CONTENTS), problems=_problems())
+
+
+@blueprint.get("/docs/search")
+def search() -> str:
+    """The sections that have the words of `?q=`."""
+    asked = request.args.get("q", "").strip()
+    return render_template("docs/found.html", asked=asked, found=GUIDES.find(asked))
+
+
+@blueprint.get("/docs/<path:name>")
+def guide(name: str) -> str | Response:
+    """A guide as a page; with `.md` behind its name as it was written."""
+    plain = name.removesuffix(".md")
+    if plain not in GUIDES.names:
+        raise NotFound
+    found = GUIDES.guide(plain)
+    if name.endswith(".md"):
+        return Response(found.source, mimetype="text/markdown")
+    return render_template("docs/guide.html", guide=found)
+
+
+@blueprint.get("/docs/screenshots/<look>/<name>")
+def picture(look: str, name: str) -> Response:
+    """A picture of a page."""
+    return send_from_directory(ROOT / "docs" / "screenshots", f"{look}/{name}", max_age=3600)
+
+
+@blueprint.get("/docs/reference")
 def reference() -> str:
     """The reference page: every operation, in words."""
     whole = orjson.loads(current_app.extensions["callboard-openapi"])

@@ -53,7 +53,14 @@ def init_app(app: Flask) -> None:
 
 def owns(path: str) -> bool:
     """Whether answers at `path` are the API's to give."""
-    return path.startswith("/api/") or path in ("/api", "/metrics", "/healthz", "/readyz")
+    return path.startswith("/api/") or path in (
+        "/api",
+        "/mcp",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/llms.txt",
+    )
 
 
 def problem_for(error: Exception) -> Response:

@@ -26,7 +26,8 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, TypeAdapter
 
 from app.accounts import permissions
-from app.api import limits, reading
+from app.accounts.permissions import Principal
+from app.api import bounds, limits, reading
 from app.api.answers import Answer, as_answer, dumps, respond
 from app.api.auth import authenticate, current_principal
 from app.api.errors import problem_for
@@ -59,6 +60,10 @@ class Operation:
     """Answers with an ETag, and 304 to one that still fits."""
     bare: bool
     """Runs outside of any transaction, because it must answer without a database too."""
+    admit: Callable[[], Principal]
+    """Says who calls, or raises; by a token or an API key unless the operation knows other ways."""
+    told: Callable[[Exception], Response]
+    """The answer to what went wrong."""
     body: type[BaseModel] | None = None
     body_optional: bool = False
     query: type[BaseModel] | None = None
@@ -97,6 +102,8 @@ def op(
     idempotent: bool = False,
     conditional: bool = False,
     bare: bool = False,
+    admit: Callable[[], Principal] = authenticate,
+    told: Callable[[Exception], Response] = problem_for,
 ) -> Callable[[View], View]:
     """Make the function below an endpoint at `path`, written like Flask's: `/api/v1/jobs/<job_id>`."""
     if (verb is None) != public:
@@ -121,6 +128,8 @@ def op(
                 idempotent=idempotent,
                 conditional=conditional,
                 bare=bare,
+                admit=admit,
+                told=told,
                 **named,
             )
         )
@@ -147,7 +156,7 @@ def _handler(operation: Operation) -> Callable[..., Response]:
                 answer = _once(operation, arguments) if operation.idempotent else operation.view(**arguments)
                 return respond(answer, operation.status)  # what cannot be sent is not committed either
         except Exception as error:  # noqa: BLE001 - the door's edge: problem_for logs what nobody foresaw
-            return problem_for(error)
+            return operation.told(error)
 
     return handle
 
@@ -157,12 +166,13 @@ def _admit(operation: Operation) -> None:
     if operation.verb is None:
         limits.spend_public()
         return
-    principal = authenticate()
+    principal = operation.admit()
     if operation.is_safe:
         limits.spend_poll()
     else:
         limits.spend_write()
     permissions.demand(principal, operation.verb)
+    bounds.demand(principal, operation.name, request.view_args or {})
 
 
 def _once(operation: Operation, arguments: dict[str, Any]) -> object:
@@ -170,7 +180,8 @@ def _once(operation: Operation, arguments: dict[str, Any]) -> object:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return operation.view(**arguments)
-    owner = current_principal().user_id
+    who = current_principal()
+    owner = who.credential if who.job_id else who.user_id
     before = idempotency.begin(owner, key, [operation.name, orjson.loads(dumps(arguments))])
     if before is not None:
         kept = before["response"]

@@ -211,7 +211,7 @@ class WatchdogOut(BaseModel):
 class HeldOut(BaseModel):
     """What a job waits for though it is due."""
 
-    reason: Literal["budget", "provider_open"]
+    reason: Literal["budget", "provider_open", "delegated"]
     message: str
     until: When | None = Field(description="null: until somebody lifts it.")
 
@@ -240,6 +240,10 @@ class JobOut(JobBrief):
     workflow_id: str | None
     step_id: str | None
     schedule_id: str | None
+    session_id: str | None = Field(description="The session it works for.")
+    parent_job_id: str | None = Field(description="The job that delegated it.")
+    depth: int = Field(description="How many jobs are above it.")
+    children: int = Field(description="How many jobs it delegated itself.")
     correlation_id: str | None
     trace_id: str | None = Field(None, description="Of its OpenTelemetry trace, if it was submitted in one.")
     log_cursor: int

@@ -107,7 +107,7 @@ class Blocker(BaseModel):
 
     code: Literal[
         "backoff", "scheduled", "budget", "provider_open", "agent_disabled", "paused", "no_worker", "agent_limit",
-        "rate_limit", "busy", "queue", "approval",
+        "rate_limit", "busy", "queue", "approval", "delegated",
     ]  # fmt: skip
     message: str
     short: str = Field(description="The same in a few words, as lists show it.")

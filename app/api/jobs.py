@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
+from flask import request
 from pydantic import AliasChoices, Field, ValidationError, WithJsonSchema
 
 from app.accounts.permissions import may
 from app.agents import registry
 from app.api import conditional, cursors
 from app.api.answers import Answer
-from app.api.auth import current_principal
+from app.api.auth import current_principal, settings
 from app.api.glue import op
 from app.api.job_filter import understood
 from app.api.job_shapes import (
@@ -41,7 +42,7 @@ from app.api.request_id import current as current_request_id
 from app.api.shapes import JSON
 from app.db import Row
 from app.errors import CallboardError, Invalid
-from app.jobs import chosen, document, intake, lifecycle, queries, reach, stats
+from app.jobs import chosen, delegation, document, intake, lifecycle, queries, reach, stats
 from app.jobs.chosen import NONE
 from app.jobs.intake import Wish
 from app.jobs.lifecycle import Order
@@ -68,8 +69,24 @@ class BulkIn(Input):
 
 @op("POST", "/api/v1/jobs", verb="submit_task", out=JobAccepted, status=201, idempotent=True)
 def submit_job(body: JobIn) -> Answer:
-    """Submit a job; when this answers, the job is durable."""
+    """Submit a job; when this answers, the job is durable.
+
+    With the token of a running job it is a child of that job: it belongs to the same owner and session, uses of the
+    parent's budget, and under one Idempotency-Key there is one such child. See the guide on delegation.
+    """
+    who = current_principal()
+    if who.job_id:
+        return accepted(delegation.submit_child(who.job_id, who.job_fence, _childs(body), _limits()))
     return accepted(lifecycle.submit(intake.order(_wish(body))))
+
+
+def _childs(body: JobIn) -> Wish:
+    return replace(_wish(body), child_key=request.headers.get("Idempotency-Key"))
+
+
+def _limits() -> delegation.Limits:
+    s = settings()
+    return delegation.Limits(depth=s.delegation_max_depth, children=s.delegation_max_children)
 
 
 @op(

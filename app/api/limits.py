@@ -31,6 +31,8 @@ LOGIN = "10 per minute;20 per hour"
 """Attempts from one address, and with one name; an account locks sooner (app/accounts/lockout.py)."""
 FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
 """Links to choose a password, asked for from one address, and for one name."""
+HOOK = "50 per second;1500 per minute"
+"""Webhooks to one hook from one address; many, because GitHub does not send again what was refused."""
 REDIS_PATIENCE_SECONDS = 0.2
 MINUTE = 60.0
 
@@ -170,6 +172,21 @@ def _spend_forgot() -> None:
 
 def _forgot_limit(usual: str) -> str:
     return str(current_app.config.get("CALLBOARD_FORGOT_LIMIT", usual))
+
+
+def spend_hook(slug: str) -> None:
+    """Count one webhook to `slug` from this address; raises RateLimitExceeded."""
+    g.hook_slug = slug
+    _spend_hook()
+
+
+@limiter.shared_limit(
+    lambda: str(current_app.config.get("CALLBOARD_HOOK_LIMIT", HOOK)),
+    scope="hook",
+    key_func=lambda: f"{g.hook_slug}|{_address()}",
+)
+def _spend_hook() -> None:
+    """By address as well, so that whoever forges takes nothing from whoever does not."""
 
 
 def note_refused(response: Response) -> Response:

@@ -12,7 +12,7 @@ from typing import Annotated
 from flask import Flask, Response, g, request
 from pydantic import Field
 
-from app.api import errors
+from app.api import auth, errors
 from app.api.glue import op
 from app.api.reading import Input
 from app.db import AWAY, db
@@ -23,7 +23,6 @@ from app.polling.minutes import SPREAD_MS
 log = logs.get(__name__)
 
 LOOK, PANELS = "dashboard.look", "dashboard.ui_"
-STATUS_ENDPOINTS = ("get_job_status", "get_job_statuses")
 
 Count = Annotated[int, Field(ge=0)]
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -75,8 +74,7 @@ def is_polled() -> bool:
     if request.method != "GET":
         return False
     endpoint = request.endpoint or ""
-    status = endpoint.removeprefix("api.").partition(":")[0] in STATUS_ENDPOINTS
-    return status or endpoint == LOOK or endpoint.startswith(PANELS)
+    return auth.is_polled() or endpoint == LOOK or endpoint.startswith(PANELS)
 
 
 def _measure(response: Response) -> Response:

@@ -11,7 +11,9 @@ from app.api.auth import current_principal
 from app.api.glue import op
 from app.api.reading import Input
 
-Kind = Literal["jobs", "workflows", "schedules", "agents", "templates"]
+Kind = Literal[
+    "jobs", "workflows", "schedules", "agents", "templates", "sessions", "memories", "messages", "artifacts"
+]
 
 
 class SearchQuery(Input):
@@ -31,10 +33,13 @@ class Hit(BaseModel):
     detail: str = Field(description="What it is, where the title does not say it.")
     status: str | None
     path: str = Field(description="Of its page.")
+    excerpt: str = Field(
+        description="Of what was said or written in a session; what fits stands between [[ and ]]."
+    )
 
 
 class SearchOut(BaseModel):
-    """What was found, by type; the newest first."""
+    """What was found, by type; the newest first, in sessions what fits best."""
 
     q: str
     results: dict[str, list[Hit]]
@@ -42,9 +47,28 @@ class SearchOut(BaseModel):
 
 @op("GET", "/api/v1/search", verb="view_self", out=SearchOut)
 def get_search(query: SearchQuery) -> dict[str, Any]:
-    """Find jobs, runs of workflows, schedules, agents and templates by words or the beginning of an id."""
+    """Find jobs, runs, schedules, agents, templates, sessions, and what was said, remembered and made in them, by words."""
     kinds = tuple(query.type)
     return {
         "q": query.q,
         "results": search.find(query.q, current_principal(), kinds=kinds, limit=query.limit),
     }
+
+
+class SuggestQuery(Input):
+    """What was typed so far."""
+
+    q: str = Field(min_length=1, max_length=search.LONGEST)
+
+
+class SuggestOut(BaseModel):
+    """What may be meant, the likeliest first; often nothing."""
+
+    q: str
+    suggestions: list[str]
+
+
+@op("GET", "/api/v1/search/suggest", verb="view_self", out=SuggestOut)
+def get_search_suggestions(query: SuggestQuery) -> dict[str, Any]:
+    """Complete the last word from sessions that you may read, or put right words that occur nowhere in them."""
+    return {"q": query.q, "suggestions": search.suggest(query.q, current_principal())}

@@ -85,6 +85,13 @@ class FieldError(BaseModel):
     message: str
 
 
+class ErrorOut(BaseModel):
+    """Code and detail once more, in the shape that senders of commands know."""
+
+    code: str
+    message: str
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
@@ -99,3 +106,4 @@ class Problem(BaseModel):
     allowed_actions: list[str] = Field(
         default_factory=list, description="With 409: what is possible instead."
     )
+    error: ErrorOut | None = Field(None, description="Only where commands to sessions are taken.")

@@ -191,11 +191,19 @@ class _folder:  # noqa: N801 - reads as the verb it is: with _folder(url) as …
         return filesystem, base.rstrip("/")
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
+        if error is not None and (isinstance(error, OSError) or _is_foreign(error)):
             raise Unavailable(f"{shown(self.url)} cannot be reached: {_why(error, self.url)}") from error
 
 
-def _why(error: Exception, url: str) -> str:
+def _is_foreign(error: BaseException) -> bool:
+    """Whether a library behind fsspec raised an error of its own kind, as that of S3 does for a name that cannot be."""
+    return isinstance(error, Exception) and type(error).__module__.partition(".")[0] not in (
+        "builtins",
+        "app",
+    )
+
+
+def _why(error: BaseException, url: str) -> str:
     """What went wrong in one short line, without the address that may have a password in it."""
     return f"{type(error).__name__}: {error}".replace(url, shown(url)).splitlines()[0][:200]
 

@@ -22,7 +22,7 @@ class Origin:
     user_agent: str | None = None
     correlation_id: str | None = None
     via: str | None = None
-    """The door: `api`, `page` or `cli`."""
+    """The door: `api`, `page`, `mcp` or `cli`."""
 
 
 NOWHERE = Origin()

@@ -217,6 +217,23 @@ def of_job(job_id: str, *, fence: int | None = None) -> dict[str, Any]:
     return told | ({"unpriced_tokens": int(row["unpriced_tokens"])} if row["unpriced_tokens"] else {})
 
 
+def of_jobs(job_ids: list[str]) -> dict[str, Row]:
+    """What several jobs used, by id: {tokens, usd, unpriced_tokens}; `usd` is None where nothing has a price.
+
+    Jobs of which the ledger knows nothing are missing.
+    """
+    rows = db.rows(
+        f"""WITH calls AS (
+                SELECT job_id, {_SUMS} FROM usage_events WHERE job_id = ANY(%(jobs)s::uuid[])
+                GROUP BY job_id, fence, call_id)
+            SELECT job_id::text, sum(tokens)::bigint AS tokens, sum(notional_usd) AS usd,
+                   coalesce(sum(tokens) FILTER (WHERE notional_usd IS NULL), 0)::bigint AS unpriced_tokens
+            FROM calls GROUP BY job_id""",
+        jobs=job_ids,
+    )
+    return {row["job_id"]: row for row in rows}
+
+
 def _status(row: Row) -> str:
     return next((name for name in ("unpriced", "unaccounted", "derived") if row[name]), "reported")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.configured import settings
+from app.cli.connected import is_remote, speaker
 from app.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -57,10 +58,7 @@ def take(context: click.Context, path: Path, *, dry_run: bool, as_json: bool, wi
 @click.option("--json", "as_json", is_flag=True, help="Answer everything as JSON.")
 def show_all(*, as_json: bool) -> None:
     """List the agents there are: id, team, runner, source."""
-    with database():
-        from app.agents import registry
-
-        found = [registry.public(agent) for agent in registry.all_agents()]
+    found = _all()
     if as_json:
         click.echo(json.dumps(found, indent=2, default=str))
         return
@@ -72,6 +70,12 @@ def show_all(*, as_json: bool) -> None:
 @click.argument("agent_id")
 def show(agent_id: str) -> None:
     """Show an agent as JSON, with its versions."""
+    if is_remote():
+        with speaker() as callboard:
+            there = callboard.agent(agent_id).plain()
+            kept = callboard.call("GET", f"/api/v1/agents/{there['agent_id']}/versions")
+        click.echo(json.dumps(there | {"versions": kept["versions"]}, indent=2))
+        return
     with database():
         from app.agents import registry, versions
 
@@ -94,15 +98,34 @@ def export(agent_id: str, version: str | None) -> None:
     click.echo(text, nl=not text.endswith("\n"))
 
 
+def _all() -> list[dict[str, Any]]:
+    """All agents, from the server if one is named."""
+    if is_remote():
+        with speaker() as callboard:
+            return [agent.plain() for agent in callboard.agents()]
+    with database():
+        from app.agents import registry
+
+        return [registry.public(agent) for agent in registry.all_agents()]
+
+
 @contextmanager
 def database() -> Iterator[Any]:
-    """The settings' database, else the embedded one that runs; raises Unavailable if it does not answer."""
+    """The settings' database, else the embedded one that runs; raises Unavailable if it does not answer.
+
+    Also where CALLBOARD_URL names a server and DATABASE_URL no database: nobody means that server's commands to change
+    what happens to run here.
+    """
     from app import bare_app
     from app.cli.database import connect
     from app.db import db
     from app.ops import embedded
 
     chosen = settings()
+    if is_remote() and not chosen.database_url:
+        raise Unavailable(
+            "this command needs the database: run it on the server, or set DATABASE_URL (CALLBOARD_URL does not help it)"
+        )
     url = chosen.database_url or embedded.url_of(chosen.home)
     if not url:
         raise Unavailable(

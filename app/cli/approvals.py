@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from app.cli import telling
 from app.cli.agents import database
+from app.cli.connected import is_remote, speaker
 from app.cli.speaking import as_json, harmless, in_json, record
 from app.cli.workflows import on_behalf
 from app.errors import Forbidden, Invalid, NotFound
@@ -41,6 +43,13 @@ def show_all(
     *, status: str | None, kind: str | None, job_id: Any, limit: int, email: str | None, wants_json: bool
 ) -> None:
     """List questions: the open ones by their deadline, others newest first."""
+    if is_remote():
+        query = {"status": status, "kind": kind, "job_id": job_id and str(job_id), "limit": min(limit, 100)}
+        with speaker(email) as callboard:
+            _tell_all(
+                callboard.call("GET", "/api/v1/approvals", query=query)["approvals"], wants_json=wants_json
+            )
+        return
     with database():
         from app.approvals import queries
 
@@ -53,11 +62,7 @@ def show_all(
         else:
             theirs = None if who.is_admin else who.user_id
             rows = queries.page(user_id=theirs, email=who.email, role=who.role, only=only, limit=limit)
-    if wants_json:
-        click.echo(in_json(rows))
-        return
-    for row in rows:
-        click.echo(harmless(_line(row)))
+    _tell_all(rows, wants_json=wants_json)
 
 
 @approvals.command()
@@ -66,15 +71,11 @@ def show_all(
 @as_json
 def show(approval_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Show a question, what it is about, and its answer."""
-    with database():
-        from app.approvals import queries
-
-        row = _visible(str(approval_id), _person(email))
-        about = queries.context(row["job_id"]) if row["job_id"] else None
+    row, about = _asked(str(approval_id), email)
     if wants_json:
         click.echo(in_json(row | {"context": about}))
         return
-    for line in _told(row, about):
+    for line in _told(telling.timed(row), about):
         click.echo(harmless(line))
 
 
@@ -105,6 +106,18 @@ def answer(
     The question's `options` say which of them it takes. Exit codes: 0 answered, 1 it could not be (any more),
     2 wrong usage.
     """
+    if is_remote():
+        with speaker(email) as callboard:
+            row = callboard.approval(str(approval_id)).plain()
+            done = callboard.answer(
+                row["approval_id"],
+                decision,
+                comment=comment,
+                answer=None if answer_json is None else _json(answer_json, "--answer"),
+                edited=_edited(row, edited.read()) if edited else None,
+            ).plain()
+        click.echo(in_json(done) if wants_json else f"{done['approval_id']}  {done['status']}")
+        return
     with database() as db:
         from app.workflows import asking
 
@@ -121,6 +134,27 @@ def answer(
         record("approval.answered", row["approval_id"], by=who.user_id, decision=decision)
         db.session.commit()
     click.echo(in_json(done) if wants_json else f"{done['approval_id']}  {done['status']}")
+
+
+def _tell_all(rows: list[Row], *, wants_json: bool) -> None:
+    if wants_json:
+        click.echo(in_json(rows))
+        return
+    for row in rows:
+        click.echo(harmless(_line(telling.timed(row))))
+
+
+def _asked(approval_id: str, email: str | None) -> tuple[Row, Row | None]:
+    """A question and the job that asks it, from the server if one is named."""
+    if is_remote():
+        with speaker(email) as callboard:
+            row = callboard.approval(approval_id).plain()
+        return row, row["context"]
+    with database():
+        from app.approvals import queries
+
+        row = _visible(approval_id, _person(email))
+        return row, queries.context(row["job_id"]) if row["job_id"] else None
 
 
 def _person(email: str | None) -> Principal:

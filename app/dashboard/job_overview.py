@@ -6,7 +6,7 @@ from typing import Any
 
 from app.accounts.permissions import may, may_answer
 from app.approvals import queries as approvals
-from app.dashboard import job_again, job_rail, job_result, job_seen, job_steps, job_stopped
+from app.dashboard import job_again, job_family, job_rail, job_result, job_seen, job_steps, job_stopped
 from app.dashboard.htmx import Context, Panel
 from app.dashboard.session import asking
 from app.db import Row
@@ -19,10 +19,10 @@ LARGEST_SHOWN = 16_000
 
 def part(row: Row) -> Context:
     """What the template shows besides the head."""
+    both = {"overview": PANEL.embed(job_id=row["job_id"]), "family": job_family.embed(row)}
     if not job_seen.sees_content(row):
-        return {"overview": PANEL.embed(job_id=row["job_id"]), "rail": job_rail.embed(row)}
-    return {
-        "overview": PANEL.embed(job_id=row["job_id"]),
+        return both | {"rail": job_rail.embed(row)}
+    return both | {
         "summary": job_result.SUMMARY.embed(job_id=row["job_id"]),
         "rail": job_rail.embed(row),
         "largest": LARGEST_SHOWN,

@@ -22,7 +22,7 @@ from app.dashboard.session import asking
 from app.dashboard.words import look
 from app.db import Row
 from app.errors import NotFound
-from app.jobs import explain, idempotency, intake, queries, told
+from app.jobs import delegation, explain, idempotency, intake, queries, told
 from app.jobs.states import WAITING
 from app.notify import deliveries
 from app.observe import correlation
@@ -117,10 +117,15 @@ def _own_budget(row: Row) -> list[Row]:
     if not allowed:
         return []
     used = ledger.used_before(row["job_id"], row["fence"] + 1)
-    return [_bar(unit, used.get(unit, Decimal(0)), exact(limit)) for unit, limit in allowed.items()]
+    aside = delegation.set_aside(row["job_id"]) if row["children"] else {}
+    return [
+        _bar(unit, used.get(unit, Decimal(0)), exact(limit), aside.get(unit))
+        for unit, limit in allowed.items()
+    ]
 
 
-def _bar(unit: str, used: Decimal, limit: Decimal) -> Row:
+def _bar(unit: str, used: Decimal, limit: Decimal, aside: Decimal | None) -> Row:
+    for_others = f", {said(unit, aside)} for delegated jobs" if aside else ""
     percent = min(100, int(100 * used / limit)) if limit else 100
     # Not "$0.00": there may be usage without a price, which a budget in dollars cannot see.
     spent = said(unit, used) if used or unit != "usd" else "nothing priced"
@@ -128,7 +133,7 @@ def _bar(unit: str, used: Decimal, limit: Decimal) -> Row:
         "unit": unit,
         "percent": percent,
         "colour": "red" if percent >= 100 else "amber" if percent >= 80 else "green",
-        "words": f"{spent} of {said(unit, limit)}",
+        "words": f"{spent} of {said(unit, limit)}{for_others}",
     }
 
 

@@ -39,7 +39,7 @@ def _read(job_id: str) -> Context:
         "tables": job_tree.tables(result),
         "diffs": job_tree.diffs(result),
         "tree": job_tree.tree(result) if result else None,
-        "artifacts": [_preview(each) for each in artifacts.listing(row["job_id"])],
+        "artifacts": [preview(each) for each in artifacts.listing(row["job_id"])],
         "poll": job_seen.slowly(row),
     }
 
@@ -84,7 +84,7 @@ def _prose_of(agent_id: str) -> list[str]:
     return [*named, "result"] if agent.runner in ("llm", "cli") else named
 
 
-def _preview(artifact: Row) -> Row:
+def preview(artifact: Row) -> Row:
     """An artifact with how it can be shown in the page: `image`, `markdown`, `diff`, `text` or not at all."""
     kind = artifact["media_type"].partition(";")[0]
     shown = artifact | {"kind": "file", "text": None, "html": None}
@@ -94,7 +94,7 @@ def _preview(artifact: Row) -> Row:
         return shown
     text = _bytes(artifact["artifact_id"]).decode("utf-8", "replace")
     if kind == "text/markdown":
-        return shown | {"kind": "markdown", "html": rendered(text)}
+        return shown | {"kind": "markdown", "html": rendered(text), "text": text}
     is_diff = kind in DIFFS or artifact["name"].endswith((".diff", ".patch"))
     return shown | {"kind": "diff" if is_diff and job_tree.is_diff(text) else "text", "text": text}
 
@@ -115,6 +115,11 @@ def artifact(job_id: str, artifact_id: str) -> Response:
     if found["job_id"] != actions.checked_id(job_id):
         raise NotFound
     demand(asking(), "view_task_content", found["submitted_by"])
+    return sent(found)
+
+
+def sent(found: Row) -> Response:
+    """The bytes of an artifact that whoever asks may have."""
     now = settings()
     file = artifacts.Store(now.artifact_store, now.max_artifact_bytes).open(found["location"])
     kind = found["media_type"].partition(";")[0]

@@ -19,6 +19,7 @@ _PAGES = {
     "schedule": ("schedule", "schedule_id"),
     "approval": ("approval", "approval_id"),
     "budget": ("budget", "budget_id"),
+    "session": ("session", "session_id"),
 }
 
 

@@ -16,14 +16,15 @@ more than the single statement that an unchanged page needs, and would tell noth
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
 from flask import Blueprint, Flask, Response, current_app, g, make_response, request
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException, NotFound
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import Map
 
 from app.dashboard import errors
 from app.dashboard.htmx import Feed, Panel, Seen, asked_by
@@ -65,9 +66,7 @@ def look() -> Response:
     addresses = request.args.getlist("r")
     if not 1 <= len(addresses) <= MOST:
         raise Malformed(f"Name 1 to {MOST} regions by r=, not {len(addresses)}.")
-    adapter = current_app.create_url_adapter(request)
-    assert adapter is not None  # there is a request
-    wanted = [_region(adapter, address) for address in addresses]
+    wanted = [_region(address) for address in addresses]
     known = _known(len(wanted))
     answers = [_look(*each, tag) for each, tag in zip(wanted, known, strict=True)]
     if all(set(answer) == {"poll"} for answer in answers):
@@ -82,21 +81,30 @@ def _known(count: int) -> list[str]:
     return tags if len(tags) == count else [""] * count
 
 
-def _region(adapter: MapAdapter, address: str) -> tuple[Region | None, dict[str, Any], MultiDict[str, str]]:
+def _region(address: str) -> tuple[Region | None, dict[str, Any], MultiDict[str, str]]:
     """Whose address that is, and what is in it; None: one that this version does not have."""
+    endpoint, values, query = _led(current_app.url_map, address)
+    if endpoint is None:
+        return None, {}, MultiDict()
+    region = current_app.extensions["callboard_regions"].get(endpoint)
+    if region is None:
+        raise Malformed("This address cannot be looked at.")
+    return region, dict(values), query
+
+
+@lru_cache(maxsize=5000)
+def _led(urls: Map, address: str) -> tuple[str | None, dict[str, Any], MultiDict[str, str]]:
+    """The endpoint of an address, and what is in it; the same pages ask for the same again and again."""
     path, _, query = address.partition("?")
     if not path.startswith(PREFIX) or "%00" in address:
         raise Malformed("A region has an address under /ui/, without NUL.")
     try:
-        endpoint, values = adapter.match(unquote(path), method="GET")
+        endpoint, values = urls.bind("").match(unquote(path), method="GET")
     except NotFound:
-        return None, {}, MultiDict()
+        return None, {}, ImmutableMultiDict()
     except HTTPException:
         raise Malformed("This address cannot be looked at.") from None
-    region = current_app.extensions["callboard_regions"].get(endpoint)
-    if region is None:
-        raise Malformed("This address cannot be looked at.")
-    return region, dict(values), MultiDict(parse_qsl(query, keep_blank_values=True))
+    return endpoint, dict(values), ImmutableMultiDict(parse_qsl(query, keep_blank_values=True))
 
 
 def _look(region: Region | None, values: dict[str, Any], query: MultiDict[str, str], known: str) -> Answer:

@@ -55,6 +55,7 @@ ENTRIES = (
     Entry("quality", "quality", "target", "Quality", "view_task"),
     Entry("costs", "costs", "coin", "Costs", "view_budgets", key="c"),
     Entry("budgets", "budgets", "gauge", "Budgets", "view_budgets", "spent", hot=True),
+    Entry("sessions", "sessions", "talk", "Sessions", "view_session"),
     Entry("alerts", "alerts", "bell", "Alerts", "view_alerts", "active", hot=True),
     Entry("audit", "audit", "file", "Audit", "view_audit"),
     Entry("security", "security", "shield", "Security", "view_audit"),
@@ -75,6 +76,10 @@ ALSO = {
     "blog-post": "jobs",
     "bulk-actions": "jobs",
     "prices": "settings",
+    "new-session": "sessions",
+    "hooks": "settings",
+    "hook": "settings",
+    "add-hook": "settings",
 }
 SECTIONS = ("notifications", "submit", *(entry.name for entry in ENTRIES[1:]))
 

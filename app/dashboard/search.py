@@ -19,6 +19,10 @@ WORDS = {
     "schedules": "Schedules",
     "agents": "Agents",
     "templates": "Workflow templates",
+    "sessions": "Sessions",
+    "memories": "Memories",
+    "messages": "Conversations",
+    "artifacts": "Artifacts of sessions",
 }
 ON_THE_PAGE = 12
 IN_THE_PALETTE = 5
@@ -30,6 +34,8 @@ DOINGS = (
     ("New workflow", "workflow_new", "submit_workflow"),
     ("New schedule", "schedule_new", "create_schedule"),
     ("New budget", "budget_new", "manage_budgets"),
+    ("New session", "session_new", "create_session"),
+    ("Incoming webhooks", "hooks", "view_hooks"),
     ("Notifications", "notifications", "view_notifications"),
     ("Notification settings", "notify", "manage_webhooks"),
     ("Deliveries", "deliveries", "view_deliveries"),
@@ -52,11 +58,23 @@ def page() -> str:
     return render_template(
         "search/page.html",
         q=asked,
+        suggestions=search.suggest(asked, asking()) if asked else [],
+        pieces=pieces,
         kind=kind if kinds else "",
         words=WORDS,
         found={name: hits for name, hits in found.items() if hits},
         full=search.MOST if kinds else ON_THE_PAGE,
     )
+
+
+def pieces(excerpt: str) -> list[tuple[str, bool]]:
+    """An excerpt in pieces, each with whether it is what was looked for."""
+    first, *rest = excerpt.split("[[")
+    found = [(first, False)]
+    for part in rest:
+        marked, _, plain = part.partition("]]")
+        found += [(marked, True), (plain, False)]
+    return [(text, marked) for text, marked in found if text]
 
 
 def suggest() -> Response:

@@ -86,6 +86,7 @@ REASONS = {
     "agent_limit": "its agent is at its limit",
     "budget": "held by a budget",
     "provider_open": "its provider is failing",
+    "delegated": "waits for jobs it delegated",
     "no_worker": "no worker serves its queue",
     "stalled": "made no progress",
     "stopped_budget": "its budget is spent",

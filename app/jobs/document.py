@@ -31,6 +31,7 @@ def document(
     shown["actions"] = actions(row, who)
     shown["links"] = links(row["job_id"])
     shown["watchdog"] = _watchdog(row, who)
+    shown["children"] = row.get("children", 0)
     if may(who, "view_task_content", row["submitted_by"]):
         shown |= _content(row)
         if log_after is not None:
@@ -91,6 +92,9 @@ def _facts(row: Row) -> Row:
         "workflow_id": row["workflow_id"],
         "step_id": row["step_id"],
         "schedule_id": row["schedule_id"],
+        "session_id": row["session_id"],
+        "parent_job_id": row["parent_job_id"],
+        "depth": row["depth"],
         "correlation_id": row["correlation_id"],
         "trace_id": correlation.trace_id(row["traceparent"]),
         "log_cursor": row["last_seq"],
@@ -108,6 +112,11 @@ def _seconds(start: datetime | None, end: datetime | None, *, less: float = 0) -
     if start is None or end is None:
         return None
     return max(0.0, round((end - start).total_seconds() - less, 3))
+
+
+def seconds_run(row: Row) -> float:
+    """How long it ran until now, or until its end; 0 if it never did."""
+    return _seconds(row["started_at"], row["finished_at"] or clock.now(), less=row["asked_seconds"]) or 0.0
 
 
 def _waiting(row: Row) -> Row:

@@ -13,7 +13,11 @@ from app.jobs import queries, stats
 from app.jobs.states import WAITING, Reason
 
 MOST_HOLDERS = 10
-_HELD = {Reason.BUDGET: "budget held", Reason.PROVIDER_OPEN: "provider failing"}
+_HELD = {
+    Reason.BUDGET: "budget held",
+    Reason.PROVIDER_OPEN: "provider failing",
+    Reason.DELEGATED: "waits for its jobs",
+}
 
 
 def explain(job_id: str, *, who: Principal | None = None, worker_ttl_seconds: float = 60) -> Row:

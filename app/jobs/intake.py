@@ -53,6 +53,7 @@ class Wish:
     session_id: str | None = None
     parent_job_id: str | None = None
     depth: int = 0
+    child_key: str | None = None
     budget: dict[str, Any] | None = None
     """What this job may use: {usd?, tokens?, minutes?}; what is left out is as its agent has it."""
     may_exceed_budget: bool = False
@@ -107,6 +108,7 @@ def order(wish: Wish, *, pin: str | None = None) -> Order:
         session_id=wish.session_id,
         parent_job_id=wish.parent_job_id,
         depth=wish.depth,
+        child_key=wish.child_key,
     )
 
 
@@ -297,6 +299,7 @@ def replay(
         retry_of_job_id=None,
         replay_of_job_id=old["job_id"],
         notify=None,
+        session_id=None,
     )
     wish = _within_budget(wish, may_exceed_budget)
     try:
@@ -335,6 +338,7 @@ def _like(old: Row, by: str, priority: str | None, parameters: dict[str, Any], *
         notify=old.get("notify") if by == old["submitted_by"] else None,
         correlation_id=old.get("correlation_id"),
         retry_of_job_id=old["job_id"],
+        session_id=old.get("session_id"),
         options=options,
     )
 

@@ -65,6 +65,8 @@ class Order:
     parent_job_id: str | None = None
     depth: int = 0
     """How many jobs are above it; 0 without a parent."""
+    child_key: str | None = None
+    """What tells it from other jobs of its parent; None: nothing needs to."""
     checkpoint: dict[str, Any] | None = None
     """Where an earlier job got to; the new one goes on from there."""
     secret: frozenset[str] = frozenset()
@@ -138,6 +140,7 @@ def _born(job_id: str, order: Order) -> dict[str, Any]:
         "session_id": order.session_id,
         "parent_job_id": order.parent_job_id,
         "depth": order.depth,
+        "child_key": order.child_key,
         "checkpoint": order.checkpoint,
         "max_retries": order.max_retries,
     }
@@ -149,7 +152,7 @@ _SUBMIT = """
     INSERT INTO jobs (job_id, agent_id, agent_version, pool, lane, status, status_reason, priority_rank, run_at,
                       queued_at, task_name, parameters, options, tags, notify, submitted_by, correlation_id, traceparent,
                       retry_of_job_id, replay_of_job_id, pinned, schedule_id, workflow_id, step_id, session_id,
-                      parent_job_id, depth, checkpoint, max_retries)
+                      parent_job_id, depth, child_key, checkpoint, max_retries)
     SELECT n.job_id, n.agent_id, n.agent_version, n.pool, n.lane,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN 'queued' ELSE 'pending' END,
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN NULL ELSE 'scheduled' END,
@@ -157,12 +160,12 @@ _SUBMIT = """
            CASE WHEN coalesce(n.run_at, now()) <= now() THEN now() END,
            n.task_name, n.parameters, n.options, n.tags, nullif(n.notify, 'null'::jsonb), n.submitted_by,
            n.correlation_id, n.traceparent, n.retry_of_job_id, n.replay_of_job_id, n.pinned, n.schedule_id, n.workflow_id,
-           n.step_id, n.session_id, n.parent_job_id, n.depth,
+           n.step_id, n.session_id, n.parent_job_id, n.depth, n.child_key,
            nullif(n.checkpoint, 'null'::jsonb), n.max_retries
     FROM jsonb_to_recordset(%(jobs)s::jsonb) AS n(job_id uuid, agent_id text, agent_version text, pool text,
          lane text, priority_rank smallint, run_at timestamptz, task_name text, parameters jsonb, options jsonb,
          tags text[], notify jsonb, submitted_by text, correlation_id text, traceparent text, retry_of_job_id uuid, replay_of_job_id uuid, pinned boolean,
-         schedule_id uuid, workflow_id uuid, step_id text, session_id text, parent_job_id uuid, depth smallint,
+         schedule_id uuid, workflow_id uuid, step_id text, session_id text, parent_job_id uuid, depth smallint, child_key text,
          checkpoint jsonb, max_retries integer)
     RETURNING job_id::text, pool, status, priority_rank, submitted_at, run_at, version, agent_id, submitted_by,
               correlation_id, parameters, schedule_id, workflow_id, step_id, session_id, parent_job_id),
@@ -536,7 +539,8 @@ def _settled_before(claim: Claim, outcome: str) -> bool:
 def cancel(job_id: str) -> Row:
     """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it (within 2 s).
 
-    Answers {status, cancel_requested_at, finished_at}. Asking twice is no error; a finished job is a Conflict.
+    The jobs it delegated, and theirs, are cancelled with it. Answers {status, cancel_requested_at, finished_at}.
+    Asking twice is no error; a finished job is a Conflict.
     """
     row = db.row(
         """UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
@@ -548,14 +552,44 @@ def cancel(job_id: str) -> Row:
            RETURNING job_id::text, status, cancel_requested_at, finished_at""",
         job=job_id,
     )
-    return row or _refuse(job_id, "cancel")
+    if row is None:
+        return _refuse(job_id, "cancel")
+    cancel_below([job_id])
+    return row
 
 
 def cancel_many(job_ids: list[str]) -> list[Row]:
     """Cancel several jobs as `cancel` does, by one statement; finished ones, and those asked already, stay as they are.
 
-    Answers {job_id, status} of those it reached.
+    Answers {job_id, status} of those it reached, without the jobs that were delegated by them.
     """
+    reached = _cancel_each(job_ids)
+    cancel_below([row["job_id"] for row in reached])
+    return reached
+
+
+def cancel_below(job_ids: list[str]) -> int:
+    """Cancel what lives of all that these jobs delegated, and those in turn; answers how many there were.
+
+    Whoever delegates holds its own job's row meanwhile and reads there whether it was cancelled, so after one look
+    finds nothing more there is nothing more.
+    """
+    cancelled = 0
+    while job_ids and (living := db.rows(_LIVING_BELOW, jobs=job_ids)):
+        cancelled += len(_cancel_each([row["job_id"] for row in living]))
+    return cancelled
+
+
+_LIVING_BELOW = """
+    WITH RECURSIVE below AS (
+        SELECT job_id, status, cancel_requested_at FROM jobs WHERE parent_job_id = ANY(%(jobs)s::uuid[])
+        UNION ALL
+        SELECT j.job_id, j.status, j.cancel_requested_at FROM below b JOIN jobs j ON j.parent_job_id = b.job_id)
+    SELECT job_id::text FROM below WHERE cancel_requested_at IS NULL
+      AND status IN ('pending','queued','retry','running','awaiting_input')"""
+
+
+def _cancel_each(job_ids: list[str]) -> list[Row]:
     return db.rows(
         """WITH open AS MATERIALIZED (
                SELECT job_id FROM jobs WHERE job_id = ANY(%(jobs)s::uuid[]) AND cancel_requested_at IS NULL

@@ -68,6 +68,9 @@ class Job(Base):
     session_id: Mapped[str | None] = mapped_column(Text)  # the session that wants to hear of it
     parent_job_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))  # the job that handed it out
     depth: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # how many jobs are above it
+    child_key: Mapped[str | None] = mapped_column(
+        Text
+    )  # the parent hands out one job under it, however often it asks
 
     fence: Mapped[int] = mapped_column(BigInteger, server_default="0")
     lease_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
@@ -162,6 +165,13 @@ class Job(Base):
         Index("ix_jobs_retry_of", "retry_of_job_id", postgresql_where=text("retry_of_job_id IS NOT NULL")),
         Index("ix_jobs_session", "session_id", "job_id", postgresql_where=text("session_id IS NOT NULL")),
         Index("ix_jobs_parent", "parent_job_id", postgresql_where=text("parent_job_id IS NOT NULL")),
+        Index(
+            "uq_jobs_child_key",
+            "parent_job_id",
+            "child_key",
+            unique=True,
+            postgresql_where=text("child_key IS NOT NULL"),
+        ),
         Index("ix_jobs_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         # Waiting rows are updated often and must not bloat the claim's indexes.
         {"postgresql_with": {"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.02"}},

@@ -13,7 +13,8 @@ from app.jobs.states import Reason
 
 # Everything the status document needs, without the big columns.
 LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, priority_rank, run_at, task_name, tags,
-    submitted_by, correlation_id, traceparent, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, schedule_id::text, fence, worker_id, process_id,
+    submitted_by, correlation_id, traceparent, retry_of_job_id::text, replay_of_job_id::text, pinned, workflow_id::text, step_id, schedule_id::text,
+    session_id, parent_job_id::text, depth, fence, worker_id, process_id,
     cancel_requested_at, retry_count, lost_count, released_count, max_retries, stage, progress, current_step, usage,
     watchdog, last_seq, submitted_at, queued_at, started_at, finished_at, updated_at, version, options, error, lane,
     verdict, quality_score, headline, asked_at, asked_seconds,
@@ -25,6 +26,8 @@ LIGHT = """job_id::text, agent_id, agent_version, pool, status, status_reason, p
 # For one job only: a list does not show it.
 NUMBER = """(SELECT number FROM agent_versions v WHERE v.agent_id = jobs.agent_id AND v.version = jobs.agent_version)
     AS agent_version_number"""
+# How many jobs it delegated itself; its version changes with each.
+CHILDREN = "(SELECT count(*) FROM jobs c WHERE c.parent_job_id = jobs.job_id) AS children"
 FULL = f"{LIGHT}, parameters, result, stack_trace, notify"
 VERSION = """job_id::text, version, status, submitted_by, agent_id, agent_version, run_at, last_seq, submitted_at,
     started_at, finished_at, updated_at"""
@@ -33,6 +36,7 @@ MOST_AHEAD = 1000
 HOLDS = {
     Reason.BUDGET: "waits until there is budget again",
     Reason.PROVIDER_OPEN: "waits until its provider answers again",
+    Reason.DELEGATED: "waits for the jobs it delegated",
 }
 
 
@@ -43,7 +47,9 @@ def origin(job_id: str) -> Row | None:
 
 def get(job_id: str, *, full: bool = False) -> Row:
     """One job, with parameters, result and stack trace if `full`; NotFound if there is none."""
-    found = db.row(f"SELECT {FULL if full else LIGHT}, {NUMBER} FROM jobs WHERE job_id = %(job)s", job=job_id)
+    found = db.row(
+        f"SELECT {FULL if full else LIGHT}, {NUMBER}, {CHILDREN} FROM jobs WHERE job_id = %(job)s", job=job_id
+    )
     if found is None:
         raise NotFound(f"there is no job {job_id}")
     return found
@@ -121,7 +127,7 @@ def _held(row: Row, told: dict[str, Any]) -> Row:
 
 def some(job_ids: list[str]) -> dict[str, Row]:
     """Several jobs by id, without the big columns; missing ids are missing."""
-    rows = db.rows(f"SELECT {LIGHT} FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=job_ids)
+    rows = db.rows(f"SELECT {LIGHT}, {CHILDREN} FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=job_ids)
     return {row["job_id"]: row for row in rows}
 
 

@@ -124,6 +124,7 @@ class Reason(StrEnum):
     STOPPED_BUDGET = "stopped_budget"
     STALLED = "stalled"
     APPROVAL = "approval"
+    DELEGATED = "delegated"
     NOT_PERMITTED = "not_permitted"
     REJECTED = "rejected"
 

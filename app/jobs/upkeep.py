@@ -98,10 +98,13 @@ def purge(
 ) -> int:
     """Remove finished jobs after their retention, and history, figures and letters after theirs (JOB-26).
 
-    `forget_files(job_id)` deletes a job's artifacts first: a row without files is never the other way round.
+    `forget_files(job_id)` deletes a job's artifacts first: a row without files is never the other way round. A job whose
+    files a session shows is kept as long as the session.
     """
     old = db.rows(
         """SELECT job_id::text FROM jobs WHERE finished_at < now() - %(days)s * interval '1 day'
+             AND NOT EXISTS (SELECT 1 FROM session_artifacts a
+                             WHERE a.job_id = jobs.job_id AND a.job_artifact_id IS NOT NULL)
            ORDER BY job_id LIMIT %(limit)s""",
         days=job_days,
         limit=limit,

@@ -119,6 +119,13 @@ WAIT_SECONDS = _histogram(
     buckets=(0.1, 0.5, 1, 5, 15, 30, 60, 300, 1800, 7200),
 )
 
+HOOK_DELIVERIES = _counter(
+    "callboard_hook_deliveries_total",
+    "Webhooks that came in: done, ignored, failed, duplicate, or refused by their signature or address.",
+    "provider",
+    "outcome",
+)
+
 COUNTED = (
     HTTP_SECONDS,
     HTTP_REQUESTS,
@@ -133,6 +140,7 @@ COUNTED = (
     CLAIM_SECONDS,
     SETTLE_SECONDS,
     WAIT_SECONDS,
+    HOOK_DELIVERIES,
 )
 
 # What Postgres knows, and therefore holds for all hosts, whichever process is asked (app/api/metrics.py).

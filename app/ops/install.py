@@ -19,6 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLACE = ROOT / ".venv"
 PYTHON = PLACE / "bin" / "python"
+COMMAND = PLACE / "bin" / "callboard"
+# -P: a folder named app where somebody stands is not ours.
+SCRIPT = """#!/bin/sh
+here=$(cd "$(dirname "$0")/../.." && pwd)
+PYTHONPATH="$here" exec "$here/.venv/bin/python" -P -m app "$@"
+"""
 # tests/requirements.txt holds everything that requirements.txt holds, at the same versions.
 INCLUDES = {"tests/requirements.txt": ("requirements.txt",)}
 
@@ -28,6 +34,7 @@ def main(file: str) -> int:
     with (ROOT / file).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two `make run` side by side in one checkout
         if installed(file):
+            provide_command()
             return 0
         if not sound():
             print("Making .venv", flush=True)
@@ -37,9 +44,17 @@ def main(file: str) -> int:
             [*pip(), "install", "--quiet", "--require-hashes", "-r", file], cwd=ROOT, check=False
         )
         if done.returncode == 0:
+            provide_command()
             for name in (file, *INCLUDES.get(file, ())):
                 stamp(name).write_text(fingerprint(name))
         return done.returncode
+
+
+def provide_command() -> None:
+    """Write `.venv/bin/callboard`, which works from any folder."""
+    if not COMMAND.exists() or COMMAND.read_text() != SCRIPT:
+        COMMAND.write_text(SCRIPT)
+        COMMAND.chmod(0o755)
 
 
 def installed(file: str) -> bool:

@@ -37,6 +37,7 @@ TABLES = (
     Table("bulk_actions", ("bulk_id",), {"options": "json"}),
     Table("webhook_endpoints", ("endpoint_id",), {"secret": "text", "previous_secret": "text"}),
     Table("callback_secrets", ("owner",), {"secret": "text", "previous_secret": "text"}),
+    Table("hooks", ("hook_id",), {"secret": "text", "previous_secret": "text"}),
 )
 
 

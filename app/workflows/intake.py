@@ -39,6 +39,8 @@ class RunWish:
     template_name: str | None = None
     template_version: int | None = None
     schedule_id: str | None = None
+    session_id: str | None = None
+    """The session that hears of its end."""
     correlation_id: str | None = None
     traceparent: str | None = None
     """The span its steps belong to; None: the one at work."""
@@ -136,6 +138,7 @@ def insert(
         traceparent=wish.traceparent or now["traceparent"],
         notify=as_json(wish.notify) if wish.notify else None,
         schedule_id=wish.schedule_id,
+        session_id=wish.session_id,
         parent_workflow_id=inside.workflow_id if inside else None,
         parent_step_id=inside.step_id if inside else None,
         depth=inside.depth if inside else 0,
@@ -150,10 +153,12 @@ def insert(
 _INSERT = """
     INSERT INTO workflows (workflow_id, name, description, definition, inputs, external_key, template_name,
                            template_version, submitted_by, priority_rank, tags, correlation_id, traceparent, notify,
-                           schedule_id, parent_workflow_id, parent_step_id, depth, retry_of_workflow_id, total_steps)
+                           schedule_id, session_id, parent_workflow_id, parent_step_id, depth, retry_of_workflow_id,
+                           total_steps)
     VALUES (%(id)s, %(name)s, %(description)s, %(definition)s, %(inputs)s, %(external_key)s, %(template_name)s,
             %(template_version)s, %(submitted_by)s, %(priority_rank)s, %(tags)s, %(correlation_id)s, %(traceparent)s,
-            %(notify)s, %(schedule_id)s, %(parent_workflow_id)s, %(parent_step_id)s, %(depth)s, %(retry_of)s, %(total_steps)s)"""
+            %(notify)s, %(schedule_id)s, %(session_id)s, %(parent_workflow_id)s, %(parent_step_id)s, %(depth)s,
+            %(retry_of)s, %(total_steps)s)"""
 
 
 def _demand_options(wish: RunWish) -> None:

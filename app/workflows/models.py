@@ -52,6 +52,7 @@ class Workflow(Base):
     traceparent: Mapped[str | None] = mapped_column(Text)  # W3C: the span in which it was started
     notify: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # {callback_url?, emails?}
     schedule_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    session_id: Mapped[str | None] = mapped_column(Text)  # the session that hears of its end
     parent_workflow_id: Mapped[str | None] = mapped_column(
         Uuid(as_uuid=False), ForeignKey("workflows.workflow_id", ondelete="CASCADE")
     )

@@ -15,7 +15,7 @@ FINAL = ("completed", "failed", "cancelled")
 CAP = 10_000
 # Everything but what may be large.
 LIGHT = """workflow_id::text, name, description, status, status_reason, error, external_key, template_name,
-    template_version, submitted_by, priority_rank, tags, correlation_id, notify, schedule_id::text,
+    template_version, submitted_by, priority_rank, tags, correlation_id, notify, schedule_id::text, session_id,
     parent_workflow_id::text, parent_step_id, depth, retry_of_workflow_id::text, round, total_steps, completed_steps,
     submitted_at, paused_at, cancel_requested_at, finished_at, updated_at, version"""
 FULL = f"{LIGHT}, definition, inputs, output"

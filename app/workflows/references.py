@@ -164,6 +164,19 @@ class Values:
         return f"there is no step `{name}`{_that_are(list(self.outputs), 'steps')}"
 
 
+@dataclass(frozen=True)
+class Named:
+    """What paths lead to outside of runs: each root is the name of a value."""
+
+    values: Mapping[str, JSON]
+
+    def look(self, path: Path) -> JSON:
+        """The value at `path`; UnknownReference when there is none."""
+        if path[0] not in self.values:
+            raise UnknownReference(written(path), f"there is no `{path[0]}` here")
+        return _walk(self.values[str(path[0])], path, 1, f"`{path[0]}`")
+
+
 _NOT_YET = "has not finished"
 _NO_OUTPUT = {
     "skipped": "was skipped, so it has no output",
@@ -180,13 +193,15 @@ def references(value: JSON) -> list[Reference]:
     return found
 
 
-def scan(value: JSON, pointer: str = "") -> tuple[list[Reference], list[tuple[str, str]]]:
+def scan(
+    value: JSON, pointer: str = "", roots: tuple[str, ...] = ROOTS
+) -> tuple[list[Reference], list[tuple[str, str]]]:
     """Every placeholder in the texts of `value`, and (pointer, what is wrong) of those that cannot be read."""
     found: list[Reference] = []
     wrong: list[tuple[str, str]] = []
     for place, text in _texts(value, pointer, wrong):
         try:
-            found += (part for part in _parts(text, place) if isinstance(part, Reference))
+            found += (part for part in _parts(text, place, roots) if isinstance(part, Reference))
         except Invalid as error:
             wrong.append((place, error.message))
     return found, wrong
@@ -213,13 +228,13 @@ def escaped(name: object) -> str:
     return str(name).replace("~", "~0").replace("/", "~1")
 
 
-def resolve(value: JSON, scope: Scope) -> JSON:
+def resolve(value: JSON, scope: Scope, roots: tuple[str, ...] = ROOTS) -> JSON:
     """`value` with its placeholders replaced; `value` itself stays as it is.
 
     A text that is one placeholder and nothing else becomes what that stands for, of whatever type; in a longer text
     objects and lists are written as JSON and null as nothing. UnknownReference names the first that leads nowhere.
     """
-    return _resolved(value, partial(_known, scope=scope), _Room(), 0)
+    return _resolved(value, partial(_known, scope=scope), _Room(roots), 0)
 
 
 def resolve_known(value: JSON, scope: Scope) -> tuple[JSON, list[str]]:
@@ -240,8 +255,9 @@ def resolve_known(value: JSON, scope: Scope) -> tuple[JSON, list[str]]:
 class _Room:
     """How much more may come: ten thousand placeholders of a long output each would fill the memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: tuple[str, ...] = ROOTS) -> None:
         self.left = LARGEST
+        self.roots = roots
 
     def take(self, size: int) -> None:
         self.left -= size
@@ -265,7 +281,7 @@ def _text_resolved(text: str, known: Callable[[Reference], JSON], room: _Room) -
     if "{{" not in text:
         return text
     try:
-        parts = list(_parts(text, ""))
+        parts = list(_parts(text, "", room.roots))
     except Invalid as error:
         raise UnknownReference(text[:80], error.message, error.message) from error
     if len(parts) == 1 and isinstance(parts[0], Reference):
@@ -314,21 +330,23 @@ def _known(reference: Reference, *, scope: Scope) -> JSON:
 # Reading placeholders.
 
 
-def _parts(text: str, pointer: str) -> Iterator[str | Reference]:
+def _parts(text: str, pointer: str, roots: tuple[str, ...]) -> Iterator[str | Reference]:
     """The text cut at its placeholders, without empty pieces."""
     at = 0
     while (start := text.find("{{", at)) >= 0:
         if start > at:
             yield text[at:start]
-        reference, at = placeholder(text, start, pointer)
+        reference, at = placeholder(text, start, pointer, roots)
         yield reference
     if at < len(text):
         yield text[at:]
 
 
-def placeholder(text: str, start: int, pointer: str = "") -> tuple[Reference, int]:
+def placeholder(
+    text: str, start: int, pointer: str = "", roots: tuple[str, ...] = ROOTS
+) -> tuple[Reference, int]:
     """The placeholder that opens at `start`, and where the text goes on after it; Invalid says what is wrong."""
-    reading = _Reading(text[start : start + LONGEST], 2)
+    reading = _Reading(text[start : start + LONGEST], 2, roots)
     paths: list[Path] = []
     literal: tuple[JSON, ...] = ()
     while True:
@@ -356,8 +374,8 @@ def is_one(text: str) -> bool:
 class _Reading:
     """A place in the text of a placeholder."""
 
-    def __init__(self, text: str, at: int) -> None:
-        self.text, self.at = text, at
+    def __init__(self, text: str, at: int, roots: tuple[str, ...]) -> None:
+        self.text, self.at, self.roots = text, at, roots
 
     def skip(self, mark: str) -> bool:
         """Go past `mark`, and blanks before it, if that is what comes."""
@@ -400,7 +418,7 @@ class _Reading:
         path: list[str | int] = [root]
         while (part := self._part()) is not None:
             path.append(part)
-        if problem := malformed(tuple(path)):
+        if problem := malformed(tuple(path), self.roots):
             raise Invalid(f"`{{{{{written(tuple(path))}}}}}`: {problem}")
         return tuple(path)
 
@@ -443,10 +461,10 @@ def unquoted(quoted: str) -> str:
         raise Invalid(f"{quoted[:60]} has an escape that is none of JSON's") from error
 
 
-def malformed(path: Path) -> str | None:
+def malformed(path: Path, roots: tuple[str, ...] = ROOTS) -> str | None:
     """What is wrong with a path, whatever the run."""
-    if path[0] not in ROOTS:
-        return f"a path starts with {', '.join(f'`{root}`' for root in ROOTS)}"
+    if path[0] not in roots:
+        return f"a path starts with {', '.join(f'`{root}`' for root in roots)}"
     if path[0] == "workflow" and (len(path) != 2 or path[1] not in {"id", "name"}):
         return "of the run there are `workflow.id` and `workflow.name`"
     if path[0] != "steps":

@@ -137,6 +137,7 @@ def retry(workflow_id: str, *, by: str, from_step: str | None = None) -> Row:
         template_name=old["template_name"],
         template_version=old["template_version"],
         schedule_id=old["schedule_id"],
+        session_id=old["session_id"],
         correlation_id=old["correlation_id"],
     )
     new_id = intake.insert(wish, retry_of=workflow_id, with_steps=False)

@@ -20,6 +20,8 @@ NO_PAGES = {
     "job_result": "a file",
     "job_story_text": "a file",
     "artifact": "a file",
+    "session_document": "a file",
+    "session_file": "a file",
     "notification": "leads to what it is about",
     "oidc_start": "leads to the provider",
     "oidc_return": "leads in, or to the sign-in page",
@@ -43,6 +45,8 @@ NO_PICTURE = {
     "bulk_action": "there is none in the scene yet",
     "worker": "as workers, with what it did",
     "user_new": "a form of three fields",
+    "session_edit": "as session-new",
+    "hook_rule_new": "as hook-rule",
 }
 
 

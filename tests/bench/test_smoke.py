@@ -41,7 +41,7 @@ def test_the_http_benchmark_measures_every_kind_of_request_and_none_fails() -> N
     assert all(line["claim"]["buffers"] > 0 < line["claim"]["ms"] for line in found["backlogs"])
 
 
-def test_the_drain_benchmark_measures_both_sides_and_idle_latency_and_that_of_callbacks(
+def test_the_drain_benchmark_measures_both_sides_and_idle_latency_and_that_of_callbacks_and_sessions(
     tmp_path: Path,
 ) -> None:
     with pair() as servers:
@@ -62,6 +62,13 @@ def test_the_drain_benchmark_measures_both_sides_and_idle_latency_and_that_of_ca
 
         told = run("tests.bench.callbacks", "--samples", "3", "--burst", "10", **environ)
 
+        sessions = run("tests.bench.sessions", "--sessions", "10", "--messages", "10", "--seconds", "1",
+                       "--threads", "4", "--samples", "2", **environ)  # fmt: skip
+
+    assert (sessions["lost"], sessions["gaps"]) == (0, 0)
+    assert {"conversation_batch", "query_memories", "document", "list"} <= set(sessions["ms"])
+    assert all(0 < line["p50"] <= line["p95"] <= line["max"] for line in sessions["ms"].values())
+    assert 0 < sessions["callback_ms"]["p50"] <= sessions["callback_ms"]["max"]
     assert (told["got"], told["genuine"]) == (13, 13)
     assert all(
         0 < part["p50"] <= part["p95"] <= part["max"] for part in (told["at_rest_ms"], told["burst_ms"])

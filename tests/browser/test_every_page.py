@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+import urllib.request
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -74,6 +78,18 @@ PAGES = (
     "/deliveries",
     "/deliveries/{delivery}",
     "/notify",
+    "/sessions",
+    "/new-session",
+    "/sessions/{session}",
+    "/sessions/{session}/edit",
+    "/sessions/{session}?tab=jobs&agent=test-echo",
+    "/sessions/{session}/artifacts/{minutes}",
+    "/hooks",
+    "/add-hook",
+    "/hook/{hook}",
+    "/hook/{hook}/new-rule",
+    "/hook/{hook}/rules/{rule}",
+    "/hook/{hook}/deliveries/{incoming}",
     "/submit",
     "/submit/test-flaky",
     "/submit/code-reviewer?example=1",
@@ -151,6 +167,8 @@ def places(running: Stack) -> dict[str, str]:
     many = {"verb": "cancel", "ids": [done]}
     bulk = running.call("POST", "/api/v1/bulk-actions", many)["bulk_id"]
     return {
+        **_session(running),
+        **_hook(running),
         "done": done,
         "failed": failed,
         "waiting": waiting,
@@ -198,6 +216,66 @@ def _question(running: Stack) -> str:
     asked = running.call("POST", "/api/v1/workflows", {"name": "Newsletter", "steps": steps})
     found = running.call("GET", "/api/v1/approvals?limit=100")["approvals"]
     return str(next(a["approval_id"] for a in found if a["workflow_id"] == asked["workflow_id"]))
+
+
+def _session(running: Stack) -> dict[str, str]:
+    """A meeting with something of everything."""
+    session, long = "morning_meeting_001", "Donaudampfschifffahrtsgesellschaftskapitänsmütze" * 3
+    place = f"/api/v1/sessions/{session}"
+    people = ["Ada <b>Lovelace</b>", "Assistant", long]
+    running.call(
+        "POST", "/api/v1/sessions", {"id": session, "title": "Morning <b>meeting</b>", "participants": people}
+    )
+    chunks = [
+        {"speaker": people[n % 2], "text": f"We decided to ship part {n} on Thursday. {long}"}
+        for n in range(40)
+    ]
+    running.call("POST", f"{place}/messages", {"chunks": chunks})
+    running.call(
+        "POST",
+        f"{place}/memories",
+        {"key": "release <i>day</i>", "content": long, "tags": ["plan", long[:90]]},
+    )
+    running.call("POST", f"{place}/jobs", {"agent_id": "test-echo", "parameters": {"text": long}})
+    running.call("POST", f"{place}/summary", {})
+    text = "# Minutes\n\n| Who | What |\n|---|---|\n| Ada | <script>alert(1)</script> |\n"
+    note = running.call("POST", f"{place}/artifacts", {"name": f"{long}.md", "content": text})
+    return {"session": session, "minutes": str(note["artifact_id"])}
+
+
+def _hook(running: Stack) -> dict[str, str]:
+    """A hook whose rule took a pull request."""
+    hook = running.call(
+        "POST", "/api/v1/hooks", {"slug": "our-repo", "name": "Our <b>repository</b>", "provider": "github"}
+    )
+    place = f"/api/v1/hooks/{hook['hook_id']}"
+    rule = {
+        "name": "Review <b>it</b>",
+        "events": ["pull_request.*"],
+        "conditions": [{"path": "pull_request.base.ref", "is": "equals", "value": "main"}],
+        "action": {
+            "kind": "job",
+            "agent_id": "test-echo",
+            "parameters": {"text": "{{body.pull_request.title}}"},
+        },
+    }
+    rule_id = running.call("POST", f"{place}/rules", rule)["rule_id"]
+    pull = {
+        "action": "opened",
+        "pull_request": {"title": "<script>alert(1)</script>", "base": {"ref": "main"}},
+    }
+    raw = json.dumps(pull).encode()
+    signature = hmac.new(hook["secret"].encode(), raw, hashlib.sha256).hexdigest()
+    headers = {
+        "X-GitHub-Event": "pull_request",
+        "X-GitHub-Delivery": "d-1",
+        "X-Hub-Signature-256": f"sha256={signature}",
+        "Content-Type": "application/json",
+    }
+    call = urllib.request.Request(f"{running.url}/hooks/our-repo", data=raw, headers=headers, method="POST")
+    with urllib.request.urlopen(call, timeout=10) as answer:
+        came = json.load(answer)["delivery_id"]
+    return {"hook": str(hook["hook_id"]), "rule": str(rule_id), "incoming": str(came)}
 
 
 def _delivery(running: Stack) -> str:

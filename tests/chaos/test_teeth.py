@@ -79,6 +79,12 @@ DAMAGE: dict[str, str] = {
         f"UPDATE jobs SET cancel_requested_at = now() - interval '1 day' WHERE job_id = {FINISHED}",
     "cancelled only on demand":
         f"UPDATE jobs SET status = 'cancelled', finished_at = now() WHERE job_id = {WAITING}",
+    "a delegated job stands one below its parent, and works for the same owner and session":
+        f"UPDATE jobs SET parent_job_id = {FINISHED}, depth = 2 WHERE job_id = {WAITING}",
+    "no job stands below itself": f"UPDATE jobs SET parent_job_id = job_id, depth = 1 WHERE job_id = {WAITING}",
+    "nothing goes on below a job that was cancelled":
+        f"""UPDATE jobs SET parent_job_id = {FINISHED}, depth = 1 WHERE job_id = {WAITING};
+            UPDATE jobs SET cancel_requested_at = now() WHERE job_id = {FINISHED}""",
     "every submission became one job at most": "UPDATE jobs SET correlation_id = 'the same'",
     "nothing is stuck": "SELECT 1",
     "no slot is held": "SELECT 1",

@@ -6,18 +6,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
+import orjson
 import pytest
+from standardwebhooks import Webhook
 
 from tests.journeys.office import Office, office
 from tests.journeys.person import JSON
 from tests.waiting import until
 from tests.webhook_receiver import Answer, Received, Receiver, receiving
 
+WEBHOOK_SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBqb3VybmV5cyBhbG9uZQ=="
+
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Office]:
     """The office of this module, whose alerts go to one address."""
-    with office(ALERT_EMAILS="ops@example.com") as made:
+    with office(ALERT_EMAILS="ops@example.com", WEBHOOK_SECRET=WEBHOOK_SECRET) as made:
         yield made
 
 
@@ -174,3 +179,45 @@ def test_a_dozen_failures_of_one_kind_are_one_mail_and_one_line(desk: Office) ->
 def test_what_is_not_configured_says_so(desk: Office) -> None:
     channels = desk.admin.get("/api/v1/notify-channels")["channels"]
     assert {channel["name"]: channel["configured"] for channel in channels} == {"email": True, "slack": False}
+
+
+def command(desk: Office, body: JSON, id_: str) -> JSON:
+    """What a signed command to a session is answered."""
+    data, at = orjson.dumps(body), datetime.now(UTC)
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": id_,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(WEBHOOK_SECRET).sign(id_, at, data.decode()),
+    }
+    answer = httpx2.post(f"{desk.product.url}/api/v1/webhooks/session", content=data, headers=headers)
+    desk.admin.contract.check(answer)
+    assert answer.status_code in (200, 201), answer.text
+    return dict(answer.json())
+
+
+def test_a_signed_command_becomes_a_job_whose_end_comes_back_into_the_session_and_by_callback(
+    desk: Office, listener: Receiver
+) -> None:
+    """SESS-23, SESS-10: webhook, session, Postgres, a worker, and back."""
+    session = {"session_id": "voice_session_123"}
+    payload = {"title": "Voice", "callback_url": f"{listener.url}/session"}
+    command(desk, session | {"command": "create_session", "payload": payload}, "one")
+    task = {"agent_id": "test-echo", "parameters": {"text": "the tide is high"}}
+    made = command(desk, session | {"command": "delegate_task", "payload": task}, "two")
+    assert command(desk, session | {"command": "delegate_task", "payload": task}, "two") == made  # sent again
+
+    done = until(lambda: next((r for r in listener.got if r.json["type"] == "job.completed"), None), 20)
+    assert done is not None
+    told = done.json["data"]
+    assert done.verified == tuple(listener.secrets)
+    assert (told["session_id"], told["data"]["job_id"]) == ("voice_session_123", made["ids"][0])
+    assert (
+        done.at - datetime.fromisoformat(told["at"]).timestamp() < 5
+    )  # how fast in fact is a benchmark's business
+
+    events = desk.admin.get("/api/v1/sessions/voice_session_123/events")["events"]
+    assert [event["type"] for event in events] == ["session.created", "job.delegated", "job.completed"]
+    assert "the tide is high" in events[-1]["data"]["excerpt"]
+    assert until(lambda: len([r for r in listener.got if r.path == "/session"]) == len(events), 10)
+    assert desk.admin.get("/api/v1/sessions/voice_session_123/jobs")["jobs"][0]["status"] == "completed"

@@ -6,6 +6,9 @@ elsewhere. The past of the charts is invented; docs/screenshots says so.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -40,6 +43,26 @@ RELEASE = {
         {"step_id": "tell", "agent_id": "link-checker", "depends_on": ["release"]},
     ],
 }
+TALK = (
+    ("Assistant", "Good morning. What is on today?"),
+    ("Ada", "The release is planned for Thursday. The review of the payment page is not done."),
+    ("Grace", "I will finish the review until noon."),
+    ("Ada", "We decided to ship without the new import, it can wait a week."),
+    ("Linus", "Can somebody look at why the nightly report took 40 minutes?"),
+    ("Grace", "Linus will check the report this afternoon."),
+    ("Ada", "Please ask for a first draft of the announcement: about 600 words, friendly, no jargon."),
+    ("Assistant", "I hand that to the copywriter and tell you when it is there."),
+)
+MINUTES = """# Minutes of the morning meeting
+
+1. Ship on Thursday, without the import
+2. The payment page is reviewed until noon
+
+| Who | What | When |
+|---|---|---|
+| Grace | Review of the payment page | noon |
+| Linus | Nightly report | afternoon |
+"""
 # A week of 34,000 jobs with busy days, quiet nights and one bad hour.
 PAST = """
     INSERT INTO task_history (job_id, agent_id, submitted_by, priority_rank, status, wait_seconds, duration_seconds,
@@ -87,8 +110,60 @@ def _furnish(admin: Person) -> Places:
         **_waiting(admin),
         **_plans(admin),
         **_questions(admin),
+        **_meeting(admin),
+        **_hook(admin),
         "person": _people(admin),
     }
+
+
+def _meeting(admin: Person) -> Places:
+    """What was said, remembered and made one morning, and others that are over."""
+    session = "morning_meeting_001"
+    for each, title in (("sprint_42", "Planning of sprint 42"), ("call_007", "Call with the supplier")):
+        admin.post(
+            "/api/v1/sessions", {"id": each, "title": title, "participants": ["Grace", "Assistant"]}, 201
+        )
+    people = ["Ada", "Grace", "Linus", "Assistant"]
+    admin.post("/api/v1/sessions", {"id": session, "title": "Morning meeting", "participants": people}, 201)
+    place = f"/api/v1/sessions/{session}"
+    chunks = [{"speaker": who, "text": text} for who, text in TALK]
+    admin.post(f"{place}/messages", {"chunks": chunks}, 201)
+    for key, content, tag in (
+        ("release_day", "The release is on Thursday at 10:00.", "release"),
+        ("tone", "Announcements are friendly, short, and without jargon.", "style"),
+    ):
+        admin.post(f"{place}/memories", {"key": key, "content": content, "tags": [tag], "importance": 8}, 201)
+    minutes = admin.post(f"{place}/artifacts", {"name": "minutes.md", "content": MINUTES}, 201)["artifact_id"]
+    admin.post(f"{place}/summary")
+    return {"session": session, "minutes": minutes}
+
+
+def _hook(admin: Person) -> Places:
+    """A repository that calls, and a rule that takes what it says."""
+    hook = admin.post("/api/v1/hooks", {"slug": "harbor", "name": "Harbor", "provider": "github"}, 201)
+    place = f"/api/v1/hooks/{hook['hook_id']}"
+    rule = {
+        "name": "Audit each pull request to main",
+        "events": ["pull_request.opened"],
+        "conditions": [{"path": "pull_request.base.ref", "is": "equals", "value": "main"}],
+        "action": {
+            "kind": "job",
+            "agent_id": "security-auditor",
+            "parameters": {"target_path": "examples/sample-repo"},
+            "task_name": "Audit {{body.pull_request.title}}",
+        },
+    }
+    rule_id = admin.post(f"{place}/rules", rule, 201)["rule_id"]
+    pull = {"action": "opened", "pull_request": {"title": "Faster tides", "base": {"ref": "main"}}}
+    raw = json.dumps(pull).encode()
+    headers = {
+        "X-GitHub-Event": "pull_request",
+        "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+        "X-Hub-Signature-256": f"sha256={hmac.new(hook['secret'].encode(), raw, hashlib.sha256).hexdigest()}",
+        "Content-Type": "application/json",
+    }
+    came = admin.client.post("/hooks/harbor", content=raw, headers=headers).json()
+    return {"hook": hook["hook_id"], "rule": rule_id, "incoming": came["delivery_id"]}
 
 
 def _people(admin: Person) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.builtin.text.sources import Source
-from actors.builtin.text.textrank import MOST_SENTENCES, rank, shortlist
+from app.quality.text.textrank import MOST_SENTENCES, rank, shortlist
 from app.quality.text.keywords import Keyword
 from app.quality.text.sentences import sentences, stem, terms
 

@@ -83,6 +83,15 @@ def test_what_is_over_the_limits_is_counted_by_address_where_nobody_is_known() -
         assert values(suspicions.limited(LIMITS)) == {"192.0.2.7": 300, "ada": 5}
 
 
+def test_webhooks_with_wrong_signatures_are_counted_by_address() -> None:
+    with db.quick():
+        answered(401, 25, "", endpoint="/hooks/<slug>")
+        answered(401, 5, "", endpoint="/api/v1/webhooks/github")
+        answered(401, 900, "", endpoint="/api/v1/jobs")
+        answered(202, 900, "", endpoint="/hooks/<slug>")
+        assert values(suspicions.forged(LIMITS)) == {"192.0.2.7": 30}
+
+
 def test_many_jobs_are_a_flood_only_for_those_who_never_send_so_many() -> None:
     with db.quick():
         worked("steady", 120, days_ago=1)  # 10 in five minutes

@@ -38,6 +38,8 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "get_job_events": ("/api/v1/jobs/{queued}/events", None, "401 403 404 200 200"),
     "get_job_history": ("/api/v1/jobs/{queued}/history", None, "401 200 404 200 200"),
     "get_job_attempts": ("/api/v1/jobs/{queued}/attempts", None, "401 403 404 200 200"),
+    "get_job_tree": ("/api/v1/jobs/{queued}/tree", None, "401 200 404 200 200"),
+    "cancel_job_tree": ("/api/v1/jobs/{queued}/tree/cancel", None, "401 403 404 200 200"),
     "explain_job": ("/api/v1/jobs/{queued}/explain", None, "401 200 404 200 200"),
     "list_drafts": ("/api/v1/jobs/{drafted}/drafts", None, "401 403 404 200 200"),
     "get_draft": ("/api/v1/jobs/{drafted}/drafts/1", None, "401 403 404 200 200"),
@@ -189,6 +191,33 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "send_test_to_endpoint": ("/api/v1/webhook-endpoints/{endpoint}/test", None, "401 403 404 202 202"),
     "get_callback_secret": ("/api/v1/callback-secret", None, "401 403 200 200 200"),
     "rotate_callback_secret": ("/api/v1/callback-secret/rotate", None, "401 403 200 200 200"),
+    "receive_webhook": ("/hooks/nothing-here", {}, "404 404 404 404 404"),
+    "receive_github_webhook": ("/api/v1/webhooks/github", {}, "404 404 404 404 404"),
+    "list_hooks": ("/api/v1/hooks", None, "401 403 200 200 200"),
+    "create_hook": ("/api/v1/hooks", {"slug": "{fresh}"}, "401 403 201 201 201"),
+    "get_hook": ("/api/v1/hooks/{hook}", None, "401 403 404 200 200"),
+    "change_hook": ("/api/v1/hooks/{hook}", {"enabled": False}, "401 403 404 200 200"),
+    "delete_hook": ("/api/v1/hooks/{hook}", None, "401 403 404 204 204"),
+    "rotate_hook": ("/api/v1/hooks/{hook}/rotate", None, "401 403 404 200 200"),
+    "list_hook_rules": ("/api/v1/hooks/{hook}/rules", None, "401 403 404 200 200"),
+    "add_hook_rule": (
+        "/api/v1/hooks/{hook}/rules",
+        {"name": "x", "events": ["*"], "action": {"kind": "job", "agent_id": "test-echo"}},
+        "401 403 404 201 201",
+    ),
+    "order_hook_rules": ("/api/v1/hooks/{hook}/rules/order", {"rule_ids": []}, "401 403 404 200 200"),
+    "try_hook_rule": (
+        "/api/v1/hooks/{hook}/rules/try",
+        {"events": ["*"], "action": {"kind": "job", "agent_id": "test-echo"}, "event": "push", "body": 1},
+        "401 403 404 200 200",
+    ),
+    "get_hook_rule": ("/api/v1/hooks/{hook_rule}", None, "401 403 404 200 200"),
+    "change_hook_rule": ("/api/v1/hooks/{hook_rule}", {"enabled": False}, "401 403 404 200 200"),
+    "delete_hook_rule": ("/api/v1/hooks/{hook_rule}", None, "401 403 404 204 204"),
+    "list_hook_deliveries": ("/api/v1/hooks/{hook}/deliveries", None, "401 403 404 200 200"),
+    "get_hook_delivery": ("/api/v1/hooks/{hook_delivery}", None, "401 403 404 200 200"),
+    "replay_hook_delivery": ("/api/v1/hooks/{hook_delivery}/replay", None, "401 403 404 201 201"),
+    "list_relay_events": ("/api/v1/relay/events", None, "401 403 200 200 200"),
     "list_rules": ("/api/v1/notify-rules", None, "401 403 403 403 200"),
     "create_rule": (
         "/api/v1/notify-rules", {"event": "*", "channel": "email", "target": "a@example.org"},
@@ -206,6 +235,7 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "save_view": ("/api/v1/saved-views", {"name": "x", "filter": "status:failed"}, "401 403 201 201 201"),
     "delete_saved_view": ("/api/v1/saved-views/{view}", None, "401 403 404 204 404"),
     "get_search": ("/api/v1/search?q=x", None, "401 200 200 200 200"),
+    "get_search_suggestions": ("/api/v1/search/suggest?q=x", None, "401 200 200 200 200"),
     "refresh_tokens": ("/api/v1/auth/refresh", {"refresh_token": "unknown"}, "401 401 401 401 401"),
     "logout": ("/api/v1/auth/logout", None, "401 204 204 204 204"),
     "change_password": (
@@ -247,6 +277,40 @@ MATRIX: dict[str, tuple[str, Any, str]] = {
     "change_alert_rule": ("/api/v1/alert-rules/backlog", {"enabled": True}, "401 403 403 403 200"),
     "get_metrics": ("/api/metrics", None, "401 200 200 200 200"),
     "get_prometheus_metrics": ("/metrics", None, "401 200 200 200 200"),
+    "get_index_for_models": ("/llms.txt", None, "200 200 200 200 200"),
+    "list_sessions": ("/api/v1/sessions", None, "401 200 200 200 200"),
+    "create_session": ("/api/v1/sessions", {"id": "s-{fresh}"}, "401 403 201 201 201"),
+    "get_session": ("/api/v1/sessions/{session}", None, "401 200 404 200 200"),
+    "change_session": ("/api/v1/sessions/{session}", {"title": "x"}, "401 403 404 200 200"),
+    "delete_session": ("/api/v1/sessions/{session}", None, "401 403 404 200 200"),
+    "restore_session": ("/api/v1/sessions/{session}/restore", None, "401 403 404 200 200"),
+    "list_session_events": ("/api/v1/sessions/{session}/events", None, "401 403 404 200 200"),
+    "get_session_summary": ("/api/v1/sessions/{session}/summary", None, "401 403 404 200 200"),
+    "make_session_summary": ("/api/v1/sessions/{session}/summary", None, "401 403 404 200 200"),
+    "export_session": ("/api/v1/sessions/{session}/export", None, "401 403 404 200 200"),
+    "list_session_messages": ("/api/v1/sessions/{session}/messages", None, "401 403 404 200 200"),
+    "add_session_messages": (
+        "/api/v1/sessions/{session}/messages", {"chunks": [{"speaker": "Ada", "text": "hello"}]}, "401 403 404 201 201",
+    ),
+    "list_session_memories": ("/api/v1/sessions/{session}/memories", None, "401 403 404 200 200"),
+    "store_session_memory": (
+        "/api/v1/sessions/{session}/memories", {"key": "k-{fresh}", "content": "x"}, "401 403 404 201 201",
+    ),
+    "get_session_memory": ("/api/v1/sessions/{session}/memories/a/b", None, "401 403 404 200 200"),
+    "forget_session_memory": ("/api/v1/sessions/{session}/memories/a/b", None, "401 403 404 204 204"),
+    "list_session_artifacts": ("/api/v1/sessions/{session}/artifacts", None, "401 403 404 200 200"),
+    "add_session_artifact": (
+        "/api/v1/sessions/{session}/artifacts", {"name": "a", "content": "x"}, "401 403 404 201 201",
+    ),
+    "get_session_artifact": ("/api/v1/sessions/{made}", None, "401 403 404 200 200"),
+    "remove_session_artifact": ("/api/v1/sessions/{made}", None, "401 403 404 204 204"),
+    "list_session_jobs": ("/api/v1/sessions/{session}/jobs", None, "401 403 404 200 200"),
+    "delegate_session_job": (
+        "/api/v1/sessions/{session}/jobs", {"agent_id": "test-echo", "parameters": {"text": "x"}}, "401 403 404 201 201",
+    ),
+    "take_session_command": (
+        "/api/v1/webhooks/session", {"command": "create_session", "session_id": "w-{fresh}"}, "401 403 201 201 201",
+    ),
     "openapi_document": ("/api/openapi.json", None, "200 200 200 200 200"),
 }  # fmt: skip
 
@@ -282,11 +346,16 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         "artifact": lambda: world.artifact(owner.id, app.config["CALLBOARD"].artifact_store),
         "key": lambda: owner.post("/api/v1/api-keys", json={"name": "x"}).json["key_id"],  # type: ignore[index]
         "user": lambda: owner.id,
+        "session": lambda: world.session(owner.principal),
+        "made": lambda: _made(owner),
         "login": lambda: world.login(owner.id),
         "view": lambda: owner.post("/api/v1/saved-views", json={"name": "y", "filter": ""}).json["view_id"],  # type: ignore[index]
         "notification": lambda: world.notification(owner.id),
         "delivery": lambda: world.delivery(owner.id),
         "endpoint": lambda: world.endpoint(owner.id),
+        "hook": lambda: world.hook(owner.id),
+        "hook_rule": lambda: world.hook_rule(owner.id),
+        "hook_delivery": lambda: world.hook_delivery(owner.id),
         "rule": world.rule,
         "provider": world.provider,
         "price": world.price,
@@ -301,6 +370,12 @@ def _place(path: str, owner: Caller, app: Flask) -> str:
         if "{" + word + "}" in path:
             path = path.replace("{" + word + "}", make())
     return path
+
+
+def _made(owner: Caller) -> str:
+    assert owner.principal is not None
+    session_id = world.session(owner.principal)
+    return f"{session_id}/artifacts/{world.made_in(session_id, owner.id)}"
 
 
 def _fill(body: Any, words: dict[str, str]) -> Any:
@@ -330,6 +405,8 @@ def test_only_these_need_no_token() -> None:
     assert {operation.name for operation in OPERATIONS if operation.verb is None} == {
         "login", "refresh_tokens", "forgot_password", "reset_password", "openapi_document", "alive",
         "get_health", "get_database_health", "get_redis_health", "get_worker_health", "get_polling_health",
+        "receive_webhook", "receive_github_webhook",  # signed (X21)
+        "get_index_for_models",
     }  # fmt: skip
 
 

@@ -126,8 +126,11 @@ def theirs(app: Flask, owner: Caller) -> dict[str, str]:
         "delivery_id": world.delivery(owner.id),
         "endpoint_id": world.endpoint(owner.id),
         "name": flowing.template(owner.id),
+        "hook_id": world.hook(owner.id, slug=f"{CANARY}-in"),
         "bulk_id": world.bulk_action(owner.principal),  # type: ignore[arg-type]
+        "session_id": world.session(owner.principal, title=f"{CANARY} talk"),  # type: ignore[arg-type]
     }
+    world.hook_delivery(owner.id, made["hook_id"])
     made["stopped"] = world.stopped_by_budget(owner.id, **MARKED)
     for path, body in (
         ("/api/v1/saved-views", {"name": f"{CANARY} view", "filter": f"tag:{CANARY}"}),
@@ -148,7 +151,7 @@ MORE = (
     f"/api/v1/jobs?q={CANARY}", f"/api/v1/jobs?tag={CANARY}", f"/api/v1/jobs?filter=tag:{CANARY}", f"/api/v1/jobs?filter={CANARY}",
     f"/api/v1/search?q={CANARY}", f"/api/v1/search?q={CANARY}&type=jobs&type=workflows&type=schedules&type=templates",
     f"/api/v1/workflows?q={CANARY}", f"/api/v1/schedules?q={CANARY}", "/api/v1/usage?group_by=agent", "/api/v1/usage?group_by=day",
-    "/api/v1/jobs?limit=100&status=completed,failed,queued",
+    "/api/v1/jobs?limit=100&status=completed,failed,queued", f"/api/v1/sessions?q={CANARY}", "/api/v1/sessions?status=active",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.api import polling
+from app.api import auth, polling
 from app.db import Row, db, make_engine
 from app.polling import measured, minutes
 from app.polling.measured import Measured
@@ -204,4 +204,4 @@ def test_what_counts_as_a_poll_exists(app: Flask) -> None:
     names = {rule.endpoint for rule in app.url_map.iter_rules()}
     assert polling.LOOK in names
     assert any(name.startswith(polling.PANELS) for name in names)
-    assert {f"api.{name}" for name in polling.STATUS_ENDPOINTS} <= names
+    assert {f"api.{name}" for name in auth.POLLED} <= names

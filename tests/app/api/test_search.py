@@ -22,7 +22,9 @@ def test_a_job_is_found_by_its_owner_and_nobody_else(owner: Caller, other: Calle
 
 
 def test_types_narrow_the_search(owner: Caller) -> None:
-    assert set(_found(owner, "q=test")) == {"jobs", "workflows", "schedules", "agents", "templates"}
+    assert set(_found(owner, "q=test")) == {
+        "jobs", "workflows", "schedules", "agents", "templates", "sessions", "memories", "messages", "artifacts",
+    }  # fmt: skip
     assert set(_found(owner, "q=test&type=agents&type=jobs")) == {"agents", "jobs"}
     assert len(_found(owner, "q=test&type=agents&limit=2")["agents"]) == 2
 

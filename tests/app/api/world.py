@@ -13,6 +13,8 @@ from app.accounts.permissions import Principal
 from app.approvals import policies
 from app.db import db
 from app.errors import PermanentError, StoppedByBudget
+from app.hooks import actions, keeping, reading
+from app.hooks import changes as hooks
 from app.jobs import artifacts, bulk, bulk_choice, claims, dead_letters, intake, lifecycle, spending
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim
@@ -23,6 +25,8 @@ from app.notify import deliveries, endpoints, outbox, rules
 from app.providers import catalogue, prices
 from app.quality import gates
 from app.schedules import changes
+from app.sessions import changes as sessions
+from app.sessions import made, memory, talk
 from app.settings import POOLS
 from app.workers import fleet
 from tests import acting
@@ -175,6 +179,23 @@ def price(model: str = "m") -> str:
     return model
 
 
+def session(who: Principal, **wish: Any) -> str:
+    """A session in which something was said, under the key `a/b` remembered, and made."""
+    session_id = f"s-{uuid.uuid4().hex[:12]}"
+    with db.transaction():
+        sessions.create(session_id, who=who, **wish)
+        talk.add(session_id, [{"speaker": "Ada", "text": "hello"}], by=who.user_id)
+        memory.store(session_id, key="a/b", content="hello", by=who.user_id)
+    return session_id
+
+
+def made_in(session_id: str, owner: str, **made_so: Any) -> str:
+    """A text that was made in a session."""
+    with db.transaction():
+        told = {"name": "a.md", "content": "hello"} | made_so
+        return str(made.add(session_id, by=owner, **told)["artifact_id"])
+
+
 def notification(owner: str, **told: Any) -> str:
     """News for the owner."""
     with db.transaction():
@@ -192,6 +213,38 @@ def endpoint(owner: str) -> str:
     """A webhook endpoint of the owner."""
     with db.transaction():
         return str(endpoints.create("https://a.example/", owner=owner)["endpoint_id"])
+
+
+def hook(owner: str, slug: str = "", provider: str = "github") -> str:
+    """A hook of the owner."""
+    with db.transaction():
+        who = actions.owner(owner)
+        return str(hooks.create(slug or f"h-{uuid.uuid4().hex}", who=who, provider=provider)["hook_id"])
+
+
+def hook_rule(owner: str) -> str:
+    """Below /hooks: a rule of a hook of the owner."""
+    hook_id = hook(owner)
+    with db.transaction():
+        made = hooks.add_rule(
+            hook_id, who=actions.owner(owner), name="r", events=["*"],
+            action={"kind": "job", "agent_id": "test-echo"},
+        )  # fmt: skip
+    return f"{hook_id}/rules/{made['rule_id']}"
+
+
+def hook_delivery(owner: str, hook_id: str = "") -> str:
+    """Below /hooks: a push that came to a hook of the owner."""
+    hook_id = hook_id or hook(owner)
+    body = b'{"ref": "refs/heads/main"}'
+    headers = {"content-type": "application/json", "x-github-event": "push", "x-github-delivery": uuid.uuid4().hex}
+    with db.transaction():
+        delivery_id = keeping.new_id()
+        keeping.keep(
+            delivery_id, {"hook_id": hook_id}, reading.message("github", headers, body), headers=headers, body=body,
+            status="ignored", results=[], ip="192.0.2.1",
+        )  # fmt: skip
+    return f"{hook_id}/deliveries/{delivery_id}"
 
 
 def rule() -> str:

@@ -6,6 +6,7 @@ addresses of the dashboard's table of contents, so whoever wants to visit each p
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -26,6 +27,9 @@ from app.budgets.tally import Part
 from app.dashboard import FEEDS, FRAGMENTS, PAGES
 from app.db import as_json, db
 from app.errors import PermanentError, StoppedByBudget
+from app.hooks import changes as hooks
+from app.hooks import keeping, reading
+from app.hooks import rules as hook_rules
 from app.jobs import artifacts, bulk, bulk_choice, claims, error_groups, lifecycle, pools
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim
@@ -36,6 +40,9 @@ from app.jobs.timeline import Line, Report, write
 from app.notify import endpoints, outbox
 from app.providers import prices
 from app.quality import gates
+from app.sessions import changes as sessions
+from app.sessions import delegating, memory, summary, talk
+from app.sessions import made as made_in
 from app.settings import POOLS, Settings
 from app.workers import fleet
 from app.workflows import runs, templates
@@ -93,7 +100,7 @@ class _Maker:
             self._ground()
         places: Places = {}
         for part in (self._running, self._finished, self._failed, self._asking, self._plans, self._money, self._news,
-                     self._people, self._quality, self._upkeep):  # fmt: skip
+                     self._people, self._quality, self._upkeep, self._sessions, self._hooks):  # fmt: skip
             with db.transaction():
                 places = part() | places
         return places
@@ -369,6 +376,51 @@ class _Maker:
             )  # fmt: skip
         return {f"{page}.name": "a-gate" for page in _OF_GATES}
 
+    def _sessions(self) -> Places:
+        """One that is active, with everything in it, one that is paused and one that was deleted."""
+        for session_id in ("a-session", "a-paused", "a-deleted"):
+            sessions.create(
+                session_id, who=self.who, title=self.words[:200], participants=[self.words[:100], "ada@example.org"],
+                metadata={self.words[:50]: self.words}, callback_url="https://a.example/told",
+            )  # fmt: skip
+        sessions.change("a-paused", who=self.who, status="paused")
+        sessions.delete("a-deleted", who=self.who)
+        by = self.who.user_id
+        talk.add("a-session", [{"speaker": self.words[:100], "text": self.words}] * 3, by=by)
+        memory.store("a-session", key=self.words[:100], content=self.words, tags=[self.words[:60]], by=by)
+        note = made_in.add("a-session", name=self.words[:100], content=self.words, by=by)
+        made_in.add("a-session", name=self.words[:100], type="link", url="https://a.example/", by=by)
+        delegating.delegate("a-session", agent_id=AGENT, parameters=self.parameters, who=self.who)
+        summary.make("a-session", by=by)
+        return {
+            "session_id": "a-session", "session_artifact.artifact_id": note["artifact_id"],
+            "session_file.artifact_id": note["artifact_id"],
+        }  # fmt: skip
+
+    def _hooks(self) -> Places:
+        """One with two rules, of which one fails, and a delivery that came in."""
+        hook = hooks.create("a-hook", who=self.who, name=self.words[:100], ip_allowlist=["192.0.2.0/24"])
+        does = {"kind": "job", "agent_id": AGENT, "parameters": {"text": self.words}, "tags": [self.words[:60]]}
+        told = {"kind": "session", "command": "store_memory", "session_id": "nowhere", "payload": {"key": self.words}}
+        such = [{"path": "action", "is": "not_equals", "value": self.words}]
+        rules = [
+            hooks.add_rule(
+                hook["hook_id"], who=self.who, name=self.words[:100], events=["*"], conditions=such, action=each
+            )
+            for each in (does, told)
+        ]
+        body = json.dumps({"action": "opened", "title": self.words}).encode()
+        headers = {"content-type": "application/json", "x-github-event": self.words[:60]}
+        message = reading.Message(external_id=self.words[:100], event="issues.opened", body=json.loads(body))
+        came = keeping.new_id()
+        status, results = hook_rules.run(hook, message, came)
+        keeping.keep(came, hook, message, headers=headers, body=body, status=status, results=results, ip="192.0.2.1")
+        db.run("UPDATE hooks SET last_refused_at = now(), last_refusal = %(words)s", words=self.words)
+        return {
+            "hook_id": hook["hook_id"], "hook_rule_id": rules[0]["rule_id"], "incoming_id": came,
+            "hook_act.verb": "rotate", "hook_rule_act.verb": "down",
+        }  # fmt: skip
+
     def _upkeep(self) -> Places:
         pools.pause("testing", reason=self.words, by=self.who.email, until=None)
         registry.configure(AGENT, {"max_concurrent_tasks": 3})
@@ -438,6 +490,13 @@ def everywhere(places: Places) -> list[str]:
         "/approvals?kind=gate",
         f"/submit/{AGENT}?example=1",
         f"/search?q={q[:6]}",
+        *(f"/sessions/a-session?tab={tab}" for tab in ("memories", "artifacts", "jobs", "events")),
+        f"/sessions/a-session?tab=memories&edit={quote(HOSTILE[:100])}",
+        f"/sessions/a-session?tab=memories&q={q}",
+        f"/sessions/a-session?tab=jobs&agent={AGENT}",
+        "/sessions/a-paused",
+        "/sessions/a-deleted",
+        f"/sessions?q={q}",
         "/costs?by=model&days=30",
         "/costs?by=tag",
         "/quality?days=30",

@@ -39,7 +39,7 @@ VIEWERS = {"sign_out", "theme", "signing_in", "jobs_columns", "view_save", "view
            "notification_read", "settings_password", "key_make", "key_revoke", "polling_report",
            "approval_link_answering", "forgetting", "choosing_password", "login_end", "logins_end"}  # fmt: skip
 USERS = VIEWERS | {"submitting", "schedule_creating", "workflow_writing", "workflow_template_run", "endpoint_add", "bulk_create",
-                   "blog_post_submit"}  # fmt: skip
+                   "blog_post_submit", "session_creating", "hook_adding"}  # fmt: skip
 # Fields that their page need not look at: what stands beside a button that means something else, and
 # whose password it is, which is there for password managers.
 UNREAD = {

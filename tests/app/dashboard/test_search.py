@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from app.accounts.permissions import Principal
+from app.db import db
+from app.sessions import changes, talk
 from tests.app.dashboard.visiting import Visitor, words
 
 
@@ -38,6 +41,25 @@ def test_agents_are_found_by_what_they_do(user: Visitor) -> None:
 def test_without_words_the_page_says_what_can_be_found(user: Visitor) -> None:
     assert "What are you looking for?" in words(user.soup("/search").main)
     assert "Nothing is called this" in words(user.soup("/search?q=zzz-not-there").main)
+
+
+def test_what_was_said_is_shown_with_what_fits_marked_and_suggestions(admin: Visitor, user: Visitor) -> None:
+    with db.transaction():
+        owner = db.value("SELECT user_id::text FROM users WHERE role = 'admin' LIMIT 1")
+        who = Principal(user_id=owner, email="", role="admin")
+        changes.create("search-page", who=who, title="Gulls & <b>more</b>")
+        talk.add(
+            "search-page", [{"speaker": "Ada", "text": "Tom & the seagull stole my seagulls."}], by=owner
+        )
+
+    page = admin.soup("/search?q=seagull")
+    assert [mark.text for mark in page.select("mark")] == ["seagull", "seagulls"]
+    assert "Tom & the seagull" in words(page.main)
+    assert "Gulls & <b>more</b>" in words(page.main)
+    assert page.select_one('a[href^="/sessions/search-page?before="]')
+    wrong = admin.soup("/search?q=segull+stole")
+    assert wrong.select_one("#suggestions a").text == "seagull stole"  # type: ignore[union-attr]
+    assert "stole" not in words(user.soup("/search?q=seagull").main)
 
 
 @pytest.mark.parametrize("odd", ["%", "_", "\\", "<script>", "a' OR 1=1", "x" * 5000, "%F0%9F%90%9D"])
