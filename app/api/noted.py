@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flask import request
+
 from app import audit
 from app.api.auth import current_principal
 from app.api.request_id import current as current_request_id
 
 
 def noted(action: str, subject: object, details: Mapping[str, Any] | None = None) -> None:
-    """Write one entry of the audit log, of the caller and the present request; the view commits it."""
+    """Write one entry of the audit log, of the caller and the present request; the view commits it.
+
+    A request that the command line of this machine makes in its own process notes that.
+    """
+    via = request.environ.get("callboard.via")
+    told = ({"via": via} if via else {}) | dict(details or {})
     audit.record(
         action,
         actor=current_principal().user_id,
         subject=str(subject),
         correlation_id=current_request_id(),
-        details=dict(details) if details else None,
+        details=told or None,
     )

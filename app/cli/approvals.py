@@ -11,7 +11,6 @@ from app.cli import telling
 from app.cli.agents import database
 from app.cli.connected import is_remote, speaker
 from app.cli.speaking import as_json, harmless, in_json, record
-from app.cli.workflows import on_behalf
 from app.errors import Forbidden, Invalid, NotFound
 
 if TYPE_CHECKING:

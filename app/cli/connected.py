@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TRIES = 2
+PAGE = 100
+"""Entries in one answer, as the server has it."""
 LIFE = timedelta(hours=12)
 """How long a command that goes on (watch, logs -f) may speak; its login ends with it."""
 MACHINE = "the command line of this machine"
+VIA = "callboard.via"
+"""By what a request came, as the audit log of the API notes it; headers from outside cannot set it."""
 
 on_behalf = click.option(
     "--as", "email", help="On whose behalf, by e-mail; only without CALLBOARD_URL. Left out: the first admin."
@@ -88,6 +92,18 @@ def explained(failure: CallFailed) -> Failed:
     return Failed(str(failure))
 
 
+def rows(callboard: Client, path: str, name: str, *, most: int, **query: Any) -> list[dict[str, Any]]:
+    """The first `most` entries of the list called `name`, page by page."""
+    found: list[dict[str, Any]] = []
+    while len(found) < most:
+        part = {"limit": min(PAGE, most - len(found)), "offset": len(found)}
+        said = callboard.call("GET", path, query=query | part)
+        found += said[name]
+        if len(said[name]) < part["limit"]:
+            break
+    return found
+
+
 def address(path: str) -> str:
     """The address of a page, for people: below CALLBOARD_URL, else below PUBLIC_URL."""
     if is_remote():
@@ -125,7 +141,11 @@ def _local(email: str | None) -> Iterator[Client]:
     app = create_app(chosen)
     logs.configure("ERROR", "console")  # what is refused is said by the command itself
     token, login = _token(chosen, email)
-    transport = httpx2.WSGITransport(app=app, raise_app_exceptions=False)
+
+    def door(environ: dict[str, Any], start: Any) -> Any:
+        return app.wsgi_app(environ | {VIA: "cli"}, start)
+
+    transport = httpx2.WSGITransport(app=door, raise_app_exceptions=False)
     try:
         # The address is only a name here; it is what links in answers would begin with.
         with Client("http://localhost", token, transport=transport, attempts=TRIES) as callboard:

@@ -10,7 +10,6 @@ import click
 
 from app.cli.agents import database
 from app.cli.speaking import as_json, in_json, record, user_id
-from app.cli.workflows import on_behalf
 from app.errors import NotFound
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -10,7 +10,6 @@ import click
 
 from app.cli.agents import database
 from app.cli.speaking import as_json, harmless, in_json, user_id
-from app.cli.workflows import on_behalf
 
 if TYPE_CHECKING:
     from app.accounts.permissions import Principal

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from app import clock
-from app.cli.configured import settings
 from app.errors import NotFound
 
 as_json = click.option("--json", "wants_json", is_flag=True, help="Answer everything as JSON.")
@@ -18,6 +17,7 @@ as_json = click.option("--json", "wants_json", is_flag=True, help="Answer everyt
 def user_id(email: str | None) -> str:
     """The id of the user to act for; None means the first admin."""
     from app.accounts import queries
+    from app.cli.configured import settings
 
     wanted = email or settings().admin_email
     found = queries.user_by_email(wanted)

@@ -6,26 +6,30 @@ came. What came is data: braces in it are never read, and it cannot choose agent
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from app.accounts.permissions import Principal, demand, may
-from app.agents import registry
+from app.agents import registry, secrecy
 from app.db import Row, db
 from app.errors import CallboardError, Conflict, Forbidden, Invalid
 from app.jobs import intake, lifecycle
 from app.jobs.intake import Wish
 from app.sessions import changes as sessions
-from app.sessions import commands, delegating
+from app.sessions import access, commands, delegating
+from app.workflows import intake as intake_of_runs
 from app.workflows import runs, templates
 from app.workflows.references import Named, resolve, scan
 from app.workflows.runs import RunWish
 
 ROOTS: Final = ("body", "event", "delivery", "hook")
 LONGEST_CORRELATION = 200
+WRITTEN_SECRET: Final = (
+    "is secret, and a rule is kept and shown as it is written; let it come with the webhook, like {{body.token}}"
+)
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Priority = Literal["critical", "high", "normal", "low"]
@@ -119,7 +123,11 @@ def checked(action: Mapping[str, Any], who: Principal) -> dict[str, Any]:
     except ValidationError as error:
         raise _invalid([_told(fault) for fault in error.errors(include_url=False)][:50]) from error
     kept = read.model_dump(exclude_none=True)
-    wrong = scan(kept, "/action", ROOTS)[1] + _unknown(read, who)
+    found, wrong = scan(kept, "/action", ROOTS)
+    wrong += _unknown(read, who)
+    if not wrong:
+        filled_in = [each.pointer for each in found]
+        wrong += [(at, WRITTEN_SECRET) for at in _secret(read, who) if not _any_within(at, filled_in)]
     if wrong:
         raise _invalid(wrong)
     return kept
@@ -173,7 +181,7 @@ def _submit(ready: JobAction, occasion: Occasion) -> dict[str, Any]:
 
 
 def _command(ready: SessionAction, occasion: Occasion) -> dict[str, Any]:
-    if ready.create and not db.value("SELECT 1 FROM sessions WHERE session_id = %(id)s", id=ready.session_id):
+    if ready.create and access.find(ready.session_id) is None:
         sessions.create(ready.session_id, who=occasion.who, title=f"{occasion.hook}: {occasion.event}"[:200])
     done = commands.carry_out(
         {
@@ -246,6 +254,22 @@ def _unknown(read: JobAction | WorkflowAction | SessionAction, who: Principal) -
     except Invalid as unknown:
         return unknown.fields
     return []
+
+
+def _secret(read: JobAction | WorkflowAction | SessionAction, who: Principal) -> Iterator[str]:
+    """JSON pointers of what is secret to whom the action gives it."""
+    if isinstance(read, JobAction):
+        schema = registry.demand(read.agent_id).schema
+        yield from (f"/action/parameters{at}" for at in secrecy.places(schema, read.parameters))
+    elif isinstance(read, WorkflowAction):
+        if definition := templates.knowledge(who.user_id).template(read.template, read.version):
+            yield from (f"/action/inputs{at}" for at in intake_of_runs.secret(definition, read.inputs))
+    else:
+        yield from commands.secret_places({"payload": read.payload}, "/action")
+
+
+def _any_within(at: str, pointers: list[str]) -> bool:
+    return any(f"{each}/".startswith(f"{at}/") for each in pointers)
 
 
 def _no_template(name: str) -> str:

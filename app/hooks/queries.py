@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from app.db import Row, db
-from app.errors import NotFound
+from app.errors import CallboardError, NotFound
 from app.hooks import reading
 
 COLUMNS = """hook_id::text, slug, name, provider, owner, ip_allowlist, enabled,
@@ -110,6 +110,8 @@ def whole(delivery_id: str) -> Row | None:
 
 def _shown(row: Row) -> Any:
     try:
-        return reading.again(row["event"], row["headers"], row["body"], row["external_id"]).body
-    except orjson.JSONDecodeError:
+        body = reading.again(row["event"], row["headers"], row["body"], row["external_id"]).body
+        orjson.dumps({"body": body})  # more levels can be read than written
+    except (CallboardError, orjson.JSONEncodeError):
         return row["body"].decode(errors="replace")
+    return body

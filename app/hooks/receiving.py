@@ -13,7 +13,8 @@ from typing import Any
 
 import uuid_utils.compat
 
-from app.db import Row, db
+from app.agents import secrecy
+from app.db import Row, db, dumps
 from app.errors import CallboardError, Forbidden, NotFound, Unauthenticated
 from app.hooks import actions, keeping, reading, rules, signatures
 from app.hooks.changes import SHARED
@@ -131,7 +132,7 @@ def receive(
         return _received(hook, before, duplicate=True)
     row = _do(hook, message)
     keeping.keep(
-        row["delivery_id"], hook, message, headers=reading.kept(small), body=body, status=row["status"],
+        row["delivery_id"], hook, message, headers=reading.kept(small), body=_kept(hook, message, body), status=row["status"],
         results=row["results"], ip=ip,
     )  # fmt: skip
     log.info(
@@ -170,6 +171,12 @@ def _do(hook: Row, message: reading.Message) -> Row:
 def _command(hook: Row, message: reading.Message) -> tuple[str, list[dict[str, Any]]]:
     done = commands.carry_out(message.body, actions.owner(hook["owner"]))
     return "done", [{"status": done.status, "body": done.body}]
+
+
+def _kept(hook: Row, message: reading.Message, body: bytes) -> bytes:
+    """The body as it came; of a session's command without what the agents it hands work to call secret."""
+    secret = frozenset(commands.secret_places(message.body)) if hook["provider"] == reading.SESSION else ()
+    return dumps(secrecy.masked(message.body, secret)).encode() if secret else body
 
 
 def _received(hook: Row, row: Row, *, duplicate: bool = False) -> Received:

@@ -7,12 +7,14 @@ Whoever carries one out gives the transaction, and rolls it back if this raises:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.accounts import permissions
 from app.accounts.permissions import Principal
+from app.agents import registry, secrecy
 from app.db import Row, db
 from app.errors import CallboardError, Conflict, Invalid, NotFound
 from app.jobs import idempotency
@@ -100,6 +102,25 @@ def named(name: str, at: str = "/command") -> str:
     near = nearest(plain, [*known, *ALIASES])
     said = "is no command; " + (f"did you mean {near}?" if near else f"there are {', '.join(known)}")
     raise Invalid(f"{name[:100]!r} {said}", [(at, said)])
+
+
+def secret_places(envelope: JSON, at: str = "") -> Iterator[str]:
+    """JSON pointers of what the agents that a command hands work to call secret; it need not be a sound command."""
+    payload = envelope.get("payload")
+    if not isinstance(payload, dict):
+        return
+    within = payload.get("commands")
+    for n, item in enumerate(within if isinstance(within, list) else ()):
+        if isinstance(item, dict):
+            yield from secret_places(item, f"{at}{PAYLOAD}/commands/{n}")
+    agent_id = payload.get("agent_id", payload.get("agent_name"))
+    if not isinstance(agent_id, str):
+        return
+    with suppress(CallboardError):
+        schema = registry.demand(agent_id).schema
+        for name in ("parameters", "input_data"):
+            for place in secrecy.places(schema, payload.get(name)):
+                yield f"{at}{PAYLOAD}/{name}{place}"
 
 
 def _before(who: Principal, key: str, envelope: JSON) -> JSON | None:

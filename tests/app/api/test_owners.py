@@ -287,7 +287,7 @@ def test_a_look_at_regions_of_others_answers_with_a_code_alone(
 
 
 WORDS = ("token", "dlq_id", "provider_id", "budget_id", "policy_id", "rule_id", "view_id", "key_id", "alert_id", "version", "number",
-         "step_id", "verb", "group", "user_id", "login_id", "entry_id")  # fmt: skip
+         "step_id", "verb", "group", "user_id", "login_id", "entry_id", "hook_rule_id", "incoming_id")  # fmt: skip
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ from app.hooks import rules as hook_rules
 from app.jobs import artifacts, bulk, bulk_choice, claims, error_groups, lifecycle, pools
 from app.jobs.artifacts import Store
 from app.jobs.claims import Claim
+from app.jobs.delegation import Limits, submit_child
+from app.jobs.intake import Wish
 from app.jobs.lifecycle import Success
 from app.jobs.queries import Filter
 from app.jobs.states import Reason
@@ -112,6 +114,7 @@ class _Maker:
         acting.agent(
             AGENT,
             title=self.words,
+            delegation={"to": [AGENT], "recursive": True},
             parameters={
                 "type": "object",
                 "properties": {"text": described, "password": secret, "account": account, "choice": {"enum": [self.words, "b"]}},
@@ -169,7 +172,18 @@ class _Maker:
         waiting = acting.submitted(
             AGENT, submitted_by=self.who.user_id, parameters=self.parameters, task_name=self.words, due_in=9e4
         )
+        self._delegate(claim)
         return {"running": claim.job_id, "waiting": waiting}
+
+    def _delegate(self, claim: Claim) -> None:
+        wish = Wish(
+            agent_id=AGENT,
+            parameters=self.parameters,
+            submitted_by="",
+            task_name=self.words,
+            run_at=clock.now() + timedelta(days=1),
+        )
+        submit_child(claim.job_id, claim.fence, wish, Limits(depth=3, children=9))
 
     def _finished(self) -> Places:
         claim = self._claim()
@@ -400,12 +414,27 @@ class _Maker:
     def _hooks(self) -> Places:
         """One with two rules, of which one fails, and a delivery that came in."""
         hook = hooks.create("a-hook", who=self.who, name=self.words[:100], ip_allowlist=["192.0.2.0/24"])
-        does = {"kind": "job", "agent_id": AGENT, "parameters": {"text": self.words}, "tags": [self.words[:60]]}
-        told = {"kind": "session", "command": "store_memory", "session_id": "nowhere", "payload": {"key": self.words}}
+        does = {
+            "kind": "job",
+            "agent_id": AGENT,
+            "parameters": {"text": self.words},
+            "tags": [self.words[:60]],
+        }
+        told = {
+            "kind": "session",
+            "command": "store_memory",
+            "session_id": "nowhere",
+            "payload": {"key": self.words},
+        }
         such = [{"path": "action", "is": "not_equals", "value": self.words}]
         rules = [
             hooks.add_rule(
-                hook["hook_id"], who=self.who, name=self.words[:100], events=["*"], conditions=such, action=each
+                hook["hook_id"],
+                who=self.who,
+                name=self.words[:100],
+                events=["*"],
+                conditions=such,
+                action=each,
             )
             for each in (does, told)
         ]
@@ -414,7 +443,9 @@ class _Maker:
         message = reading.Message(external_id=self.words[:100], event="issues.opened", body=json.loads(body))
         came = keeping.new_id()
         status, results = hook_rules.run(hook, message, came)
-        keeping.keep(came, hook, message, headers=headers, body=body, status=status, results=results, ip="192.0.2.1")
+        keeping.keep(
+            came, hook, message, headers=headers, body=body, status=status, results=results, ip="192.0.2.1"
+        )
         db.run("UPDATE hooks SET last_refused_at = now(), last_refusal = %(words)s", words=self.words)
         return {
             "hook_id": hook["hook_id"], "hook_rule_id": rules[0]["rule_id"], "incoming_id": came,
