@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check bench bench-http bench-drain bench-schedules bench-watching bench-lists bench-sessions bench-paint screenshots format install install-tests
+.PHONY: help run test check bench bench-http bench-drain bench-schedules bench-watching bench-lists bench-sessions bench-searching bench-paint screenshots format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -50,6 +50,9 @@ bench-lists: install-tests ## the Jobs page and the API's lists over a million j
 
 bench-sessions: install-tests ## two hundred sessions at once: commands, questions, callbacks
 	@$(PYTHON) -m tests.bench.sessions
+
+bench-searching: install-tests ## words, beginnings of words and meanings in a hundred thousand messages
+	@$(PYTHON) -m tests.bench.searching
 
 bench-paint: install-tests ## how soon pages are seen with the processor slowed down four times; needs Chromium
 	@$(PYTHON) -m tests.bench.paint

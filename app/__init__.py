@@ -43,6 +43,8 @@ def bare_app(settings: Settings) -> Flask:
             name="callboard-web",
         ),
     )
+    # No view is asynchronous, and asking that of each hook at each request is a thirtieth of what a poll costs.
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(ROOT / "migrations"), compare_type=True)
     return app
@@ -91,7 +93,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["RELEASE"] = __version__
     with app.app_context():
         db.open(db.engine)
-    dispatch.use(make_ringer(settings.redis_url).ring)
+    if (
+        settings.redis_url
+    ):  # without, what is new is found by looking: the command line beside a lone database
+        dispatch.use(make_ringer(settings.redis_url).ring)
     tracing.start(settings.traces, role="web", release=__version__)  # gunicorn has forked by now
     tell_by(settings)
     behind_proxies(app, settings.trusted_proxies)

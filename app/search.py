@@ -3,33 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from app.accounts.permissions import Principal, may, own_only
 from app.agents import registry
 from app.db import Row
 from app.jobs import queries as jobs
+from app.kept import Kept
+from app.observe import logs
+from app.providers import embedding
 from app.schedules import queries as schedules
 from app.sessions import search as sessions
+from app.sessions.meaning import Meant
 from app.workflows import queries as workflows
 from app.workflows import templates
+
+log = logs.get("search")
 
 LONGEST = 200
 MOST = 50
 
 
-def find(text: str, who: Principal, *, kinds: tuple[str, ...] = (), limit: int = 5) -> dict[str, list[Row]]:
+QUESTION_SECONDS = 3.0
+"""So long a search waits for the meaning of its question, and then goes by words."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of which the meaning was asked for: `meant` is None, with `note` saying why, if there is none."""
+
+    meant: Meant | None = None
+    note: str = ""
+
+
+_questions = Kept(3600.0, 200)
+
+
+def question(text: str, model: str, secret: Callable[[str], str | None]) -> Question:
+    """What `text` means to `model`, the setting EMBEDDING_MODEL; what was asked lately is not asked again.
+
+    `secret` answers the key in a variable of this process. It fails with a note, never with an error.
+    """
+    words = " ".join(text[:LONGEST].replace("\x00", "").split())
+    if not words:
+        return Question()
+    if not model:
+        return Question(note="Search by meaning is off here (EMBEDDING_MODEL); this search went by words.")
+
+    def ask() -> Meant:
+        (vector,) = embedding.place(model, secret).vectors([words], seconds=QUESTION_SECONDS)
+        return Meant(model, tuple(vector))
+
+    try:
+        return Question(meant=_questions.answer((model, words), ask))
+    except embedding.NotEmbedded as wrong:
+        log.warning("search.by_words", why=wrong.message)
+        return Question(note=_NOTES.get(wrong.kind, _NOTES[""]) + " This search went by words.")
+
+
+_NOTES = {
+    "auth": "The web process has no key for the provider of EMBEDDING_MODEL, or a wrong one.",
+    "": "The provider of EMBEDDING_MODEL cannot be asked now.",
+}
+
+
+def find(
+    text: str,
+    who: Principal,
+    *,
+    kinds: tuple[str, ...] = (),
+    limit: int = 5,
+    session_id: str | None = None,
+    meant: Meant | None = None,
+) -> dict[str, list[Row]]:
     """What `text` is found in, by kind (all of KINDS, or those named), each at most `limit`, the newest first.
 
     Each {kind, id, title, detail, status, path, excerpt}; `detail` says what it is, `status` is None where there is none,
     and `excerpt` is what was found in a session, with what fits between [[ and ]]. An empty text finds nothing. Jobs and
-    runs are also found by the beginning of their id; what is in sessions is sorted by how well it fits.
+    runs are also found by the beginning of their id; what is in sessions is sorted by how well it fits. `session_id`
+    finds only that session and what is in it; with `meant`, what is in sessions is also found by its meaning.
     """
     words = text.strip()[:LONGEST].replace("\x00", "")
     wanted = [kind for kind in KINDS if kind in kinds] if kinds else list(KINDS)
     if not words:
         return {kind: [] for kind in wanted}
-    return {kind: KINDS[kind][1](words, who, limit) if may(who, KINDS[kind][0]) else [] for kind in wanted}
+    where = _Where(session_id=session_id, meant=meant)
+    return {kind: _of_kind(kind, words, who, limit, where) for kind in wanted}
+
+
+@dataclass(frozen=True)
+class _Where:
+    session_id: str | None
+    meant: Meant | None
+
+
+def _of_kind(kind: str, words: str, who: Principal, limit: int, where: _Where) -> list[Row]:
+    if not may(who, KINDS[kind][0]):
+        return []
+    if kind in sessions.KINDS:
+        return _in_sessions(kind, words, who, limit, where)
+    return [] if where.session_id is not None else KINDS[kind][1](words, who, limit)
 
 
 def suggest(text: str, who: Principal) -> list[str]:
@@ -83,11 +157,14 @@ def _templates(text: str, who: Principal, limit: int) -> list[Row]:
     ]
 
 
-def _in_sessions(kind: str, text: str, who: Principal, limit: int) -> list[Row]:
+def _in_sessions(kind: str, text: str, who: Principal, limit: int, where: _Where | None = None) -> list[Row]:
+    inside = where or _Where(None, None)
     return [
         _found(kind, row["id"], row["title"], row["session_title"])
         | {"path": row["path"], "excerpt": row["excerpt"] if kind != "sessions" else ""}
-        for row in sessions.find(text, who, kinds=(kind,), limit=limit)
+        for row in sessions.find(
+            text, who, kinds=(kind,), limit=limit, session_id=inside.session_id, meant=inside.meant
+        )
     ]
 
 

@@ -309,6 +309,12 @@ class Settings(BaseSettings):
     openai_api_key: str = Field("", repr=False, description="Key for OpenAI; the workers need it.")
     openai_base_url: str = Field("https://api.openai.com/v1", description="Where OpenAI is.")
     openai_model: str = Field("gpt-6-sol", min_length=1, description="OpenAI's model.")
+    embedding_model: str = Field(
+        "",
+        pattern=r"^([a-z0-9-]{1,50}/\S{1,200})?$",
+        description="`provider/model` for [search by meaning](docs/sessions.md#by-meaning) in sessions, whose texts go "
+        "to that provider. Empty: search by words alone.",
+    )
 
     # -- content
     strapi_url: str = Field(

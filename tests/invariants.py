@@ -102,6 +102,13 @@ _OF_JOBS: dict[str, str] = {
         SELECT c.job_id, c.depth, p.depth FROM jobs c JOIN jobs p ON p.job_id = c.parent_job_id
         WHERE c.depth <> p.depth + 1 OR c.submitted_by <> p.submitted_by
            OR c.session_id IS DISTINCT FROM p.session_id""",
+    "a delegated job has its parent's correlation, was handed out by an attempt of it, and each key stands for one": """
+        SELECT c.job_id, c.child_key FROM jobs c JOIN jobs p ON p.job_id = c.parent_job_id
+        WHERE (p.correlation_id IS NOT NULL AND c.correlation_id IS DISTINCT FROM p.correlation_id)
+           OR NOT EXISTS (SELECT 1 FROM job_attempts a WHERE a.job_id = p.job_id AND a.started_at <= c.submitted_at
+                          AND (a.ended_at IS NULL OR a.ended_at >= c.submitted_at))
+           OR EXISTS (SELECT 1 FROM jobs twin WHERE twin.parent_job_id = c.parent_job_id
+                      AND twin.child_key = c.child_key AND twin.job_id <> c.job_id)""",
     "no job stands below itself": """
         WITH RECURSIVE up AS (
             SELECT job_id, parent_job_id, 1 AS steps FROM jobs WHERE parent_job_id IS NOT NULL
@@ -208,7 +215,7 @@ _OF_NEWS: dict[str, str] = {
         SELECT d.subject_type, d.subject_id, count(DISTINCT d.delivery_id) FROM deliveries d
         LEFT JOIN jobs j ON j.job_id::text = d.subject_id AND j.status IN {_FINAL}
         LEFT JOIN workflows w ON w.workflow_id::text = d.subject_id AND w.finished_at IS NOT NULL
-        WHERE d.callback
+        WHERE d.callback AND d.subject_type <> 'session'
         GROUP BY d.subject_type, d.subject_id
         HAVING count(DISTINCT d.delivery_id) > 1 OR count(j.job_id) + count(w.workflow_id) = 0""",
 }
@@ -245,7 +252,23 @@ _OF_DRAFTS: dict[str, str] = {
           AND NOT EXISTS (SELECT 1 FROM drafts d WHERE d.job_id = j.job_id AND d.judged_at IS NOT NULL)""",
 }
 
-ALWAYS: dict[str, str] = _OF_JOBS | _OF_RUNS | _OF_NEWS | _OF_QUESTIONS | _OF_DRAFTS
+_ENDS = "('job.completed','job.failed','job.cancelled')"
+_OF_SESSIONS: dict[str, str] = {
+    "what happens in a session is numbered without holes": """
+        SELECT s.session_id, s.last_seq, count(e.seq) FROM sessions s LEFT JOIN session_events e USING (session_id)
+        GROUP BY s.session_id HAVING count(e.seq) <> s.last_seq OR coalesce(max(e.seq), 0) <> s.last_seq""",
+    "a session hears of the end of a job once, and as it ended": f"""
+        SELECT e.session_id, e.data ->> 'job_id', count(*) FROM session_events e
+        LEFT JOIN jobs j ON j.job_id::text = e.data ->> 'job_id' WHERE e.type IN {_ENDS}
+        GROUP BY e.session_id, e.data ->> 'job_id'
+        HAVING count(*) > 1 OR bool_or(e.type <> 'job.' || j.status)""",
+    "an address is sent each event of a session once": """
+        SELECT d.subject_id, d.target, d.payload -> 'data' ->> 'seq' FROM deliveries d
+        WHERE d.callback AND d.subject_type = 'session'
+        GROUP BY d.subject_id, d.target, d.payload -> 'data' ->> 'seq' HAVING count(*) > 1""",
+}
+
+ALWAYS: dict[str, str] = _OF_JOBS | _OF_RUNS | _OF_NEWS | _OF_QUESTIONS | _OF_DRAFTS | _OF_SESSIONS
 
 AT_REST: dict[str, str] = {
     "nothing is stuck": f"SELECT job_id, status, status_reason FROM jobs WHERE status NOT IN {_FINAL}",
@@ -260,6 +283,11 @@ AT_REST: dict[str, str] = {
         GROUP BY promised.job_id HAVING count(h.id) <> 1""",
     "nothing that ended waits to be followed up": """
         SELECT subject_type, subject_id, tries FROM followups WHERE at < clock_timestamp() - interval '5 s'""",
+    "a session heard of the end of every job of its": f"""
+        SELECT j.job_id, j.status FROM jobs j JOIN sessions s USING (session_id)
+        WHERE j.status IN {_FINAL} AND NOT EXISTS {_TO_FOLLOW.format("job", "j.job_id")} AND NOT EXISTS (
+            SELECT 1 FROM session_events e WHERE e.session_id = j.session_id
+              AND e.type = 'job.' || j.status AND e.data ->> 'job_id' = j.job_id::text)""",
     "no run is stuck": "SELECT workflow_id, status, status_reason FROM workflows WHERE finished_at IS NULL",
     "a finished run was told of": f"""
         SELECT w.workflow_id, w.status FROM workflows w LEFT JOIN notifications n

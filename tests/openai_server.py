@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import socket
 import struct
 import sys
@@ -72,7 +74,33 @@ class Filtered:
     """A content filter stopped the model."""
 
 
-ChatReply = Say | UseTool | Refuse | Hang | Uncounted | Limited | Slow | Cut | Garbage | Silence | Filtered
+@dataclass(frozen=True)
+class Embed:
+    """Embeddings of whatever is sent: by its words, where those of `SYNONYMS` are one.
+
+    A text with `refuses` is refused; an answer that `trickles` never ends.
+    """
+
+    refuses: str = ""
+    trickles: bool = False
+
+
+SYNONYMS = {"boat": "vessel", "ship": "vessel", "arrives": "comes", "dawn": "morning", "sunrise": "morning"}
+DIMENSIONS = 256
+
+
+def embedded(text: str) -> list[float]:
+    """Numbers for a text, the same each time: each word says for each number whether it is more or less."""
+    numbers = [0.0] * DIMENSIONS
+    for word in re.findall(r"[a-z]{4,}", text.lower()):
+        bits = int.from_bytes(hashlib.shake_128(SYNONYMS.get(word, word).encode()).digest(DIMENSIONS // 8))
+        numbers = [number + (1 if bits >> place & 1 else -1) for place, number in enumerate(numbers)]
+    return [number + 0.01 for number in numbers]
+
+
+ChatReply = (
+    Embed | Say | UseTool | Refuse | Hang | Uncounted | Limited | Slow | Cut | Garbage | Silence | Filtered
+)
 
 
 def chat_model(*script: ChatReply) -> AbstractContextManager[Model]:
@@ -81,13 +109,15 @@ def chat_model(*script: ChatReply) -> AbstractContextManager[Model]:
 
 
 class Chat(Speaker):
-    """`POST /v1/chat/completions`, streaming; `GET /v1/models`."""
+    """`POST /v1/chat/completions`, streaming; `POST /v1/embeddings`; `GET /v1/models`."""
 
     def reply(self, request: dict[str, Any]) -> None:
         """Answer with the next reply of the script; other paths do not exist."""
         path = urlsplit(self.path).path
         if path == "/v1/models":
             return self.send_json(200, {"object": "list", "data": [{"id": "test-model", "object": "model"}]})
+        if path == "/v1/embeddings":
+            return self.embed(request)
         if path != "/v1/chat/completions":
             return self.refuse(Refuse(404, "not_found", f"there is no {path}"))
         given: Any = self.model.next_reply(request | {"authorization": self.headers.get("Authorization")})
@@ -96,6 +126,40 @@ class Chat(Speaker):
         if isinstance(given, Silence):
             return self.hold()
         return self.stream(given, str(request.get("model")), request)
+
+    def trickle(self) -> None:
+        """A blank now and then, until the client hangs up."""
+        self.begin_stream()
+        while not self.model.over.wait(0.02):
+            self.wfile.write(b" ")
+            self.wfile.flush()
+
+    def embed(self, request: dict[str, Any]) -> None:
+        """The embeddings of one or several texts."""
+        given: Any = self.model.next_reply(request | {"authorization": self.headers.get("Authorization")})
+        if isinstance(given, Refuse):
+            self.refuse(given)
+            return
+        if given.trickles:
+            self.trickle()
+            return
+        texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
+        if given.refuses and any(given.refuses in text for text in texts):
+            self.refuse(Refuse(400, "invalid_request_error", "this cannot be embedded"))
+            return
+        data = [
+            {"object": "embedding", "index": n, "embedding": embedded(text)} for n, text in enumerate(texts)
+        ]
+        tokens = sum(len(text.split()) for text in texts)
+        self.send_json(
+            200,
+            {
+                "object": "list",
+                "data": data[::-1],  # their order is not promised; `index` says it
+                "model": request["model"],
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            },
+        )
 
     def refuse(self, given: Refuse) -> None:
         """An error as the API words it."""

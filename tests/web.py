@@ -8,7 +8,7 @@ bells      every ring since, as (pool, times), instead of a broker
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,18 @@ def app(settings: Settings) -> Iterator[Flask]:
     yield made
     with made.app_context():
         db.engine.dispose()
+
+
+@pytest.fixture
+def configure(app: Flask) -> Iterator[Callable[..., None]]:
+    """Run the app with other settings until the test ends: `configure(poll_limit_per_minute=3)`."""
+    before: Settings = app.config["CALLBOARD"]
+
+    def change(**values: object) -> None:
+        app.config["CALLBOARD"] = before.model_copy(update=values)
+
+    yield change
+    app.config["CALLBOARD"] = before
 
 
 @pytest.fixture

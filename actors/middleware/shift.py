@@ -14,6 +14,7 @@ import app
 from actors.delivery import Courier
 from actors.heartbeat import Heartbeat
 from actors.lookout import Lookout
+from actors.meaning import Reader
 from actors.post import Post
 from app.db import AWAY, db, make_engine
 from app.observe import logs, metrics, tracing
@@ -32,6 +33,7 @@ class Shift(dramatiq.Middleware):
         self.heartbeat = Heartbeat(post)
         self.lookout = Lookout(post)
         self.courier = Courier(post.settings)
+        self.reader = Reader(post.settings)
 
     def after_process_boot(self, _broker: Any) -> None:
         """Main thread, after Dramatiq installed its handlers and before any thread runs."""
@@ -56,6 +58,7 @@ class Shift(dramatiq.Middleware):
         self.heartbeat.start()
         self.lookout.start()
         self.courier.start()
+        self.reader.start()
 
     def before_worker_shutdown(self, _broker: Any, _worker: Any) -> None:
         """Stop claiming; the heartbeat hands back what does not end within the grace period."""
@@ -65,6 +68,7 @@ class Shift(dramatiq.Middleware):
         """Say good-bye."""
         self.lookout.stop()
         self.courier.stop()
+        self.reader.stop()
         self.heartbeat.stop()
         metrics.write()  # forked processes end without what Python does at exit
         try:

@@ -22,7 +22,7 @@ ISSUER = "callboard"
 AUDIENCE = "callboard-api"
 SHORTEST_KEY = 32
 
-_REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid", "ver"]
+_FRAME = ("exp", "iat", "jti", "aud", "iss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +36,8 @@ class Claims:
 
 def issue(claims: Claims, *, key: str, life: timedelta) -> str:
     """A signed token for `claims`; raises ValueError for a key of less than 32 characters."""
-    if len(key) < SHORTEST_KEY:
-        msg = f"the signing key must have at least {SHORTEST_KEY} characters"
-        raise ValueError(msg)
-    now = clock.now()
-    body = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": claims.user_id,
-        "sid": claims.session_id,
-        "ver": claims.token_version,
-        "jti": secrets.token_urlsafe(12),
-        "iat": now,
-        "exp": now + life,
-    }
-    return jwt.encode(body, key, algorithm="HS256")
+    body = {"sub": claims.user_id, "sid": claims.session_id, "ver": claims.token_version}
+    return signed(body, audience=AUDIENCE, key=key, life=life)
 
 
 def read(token: str, *, keys: tuple[str, ...]) -> Claims | None:
@@ -58,21 +45,39 @@ def read(token: str, *, keys: tuple[str, ...]) -> Claims | None:
 
     More than one key lets a new one take over while tokens of the old one run out.
     """
+    body = verified(token, audience=AUDIENCE, keys=keys, required=("sub", "sid", "ver"))
+    return _claims(body) if body else None
+
+
+def signed(body: dict[str, Any], *, audience: str, key: str, life: timedelta) -> str:
+    """A token that says `body` to `audience` for so long; raises ValueError for a key of less than 32 characters."""
+    if len(key) < SHORTEST_KEY:
+        msg = f"the signing key must have at least {SHORTEST_KEY} characters"
+        raise ValueError(msg)
+    now = clock.now()
+    frame = {"iss": ISSUER, "aud": audience, "jti": secrets.token_urlsafe(12), "iat": now, "exp": now + life}
+    return jwt.encode({**frame, **body}, key, algorithm="HS256")
+
+
+def verified(
+    token: str, *, audience: str, keys: tuple[str, ...], required: tuple[str, ...]
+) -> dict[str, Any] | None:
+    """What a token says that one of `keys` signed for `audience`; None if it is forged, expired or lacks something."""
     if not token.isascii():
         return None
     for key in keys:
         try:
-            body = jwt.decode(
+            body: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=["HS256"],  # never what the token's own header proposes
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=ISSUER,
-                options={"require": _REQUIRED},
+                options={"require": [*_FRAME, *required]},
             )
         except jwt.InvalidTokenError:
             continue
-        return _claims(body)
+        return body
     return None
 
 

@@ -67,6 +67,7 @@ class AlertRuleOut(BaseModel):
     severity: Severity
     enabled: bool
     threshold: float = Field(description="It is wrong above this.")
+    limit_words: str = Field(description="The threshold with its unit.")
     usual_threshold: float
     most_threshold: float
     hold_seconds: float = Field(description="Wrong for so long before it is said.")

@@ -53,7 +53,7 @@ def init_app(app: Flask) -> None:
 
 def owns(path: str) -> bool:
     """Whether answers at `path` are the API's to give."""
-    return path.startswith("/api/") or path in (
+    return path.startswith(("/api/", "/hooks/")) or path in (
         "/api",
         "/mcp",
         "/metrics",

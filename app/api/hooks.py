@@ -36,6 +36,7 @@ from app.api.hook_shapes import (
     HookTriedOut,
     HookTryIn,
     ReceivedOut,
+    Slug,
 )
 from app.api.noted import noted
 from app.db import Row, db
@@ -61,7 +62,7 @@ _REFUSALS = (400, 401, 403, 404, 413, 415, 422, 429)
     also={200: ReceivedOut, 201: ReceivedOut, 207: ReceivedOut},
     errors=(*_REFUSALS, 409),
 )
-def receive_webhook(slug: str) -> Answer:
+def receive_webhook(slug: Slug) -> Answer:
     """Take a webhook: signed, not by a token, as the hook's provider does it.
 
     What a session's command answers is answered here as well.

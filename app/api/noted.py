@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import request
+from flask import current_app
 
 from app import audit
 from app.api.auth import current_principal
@@ -13,11 +13,8 @@ from app.api.request_id import current as current_request_id
 
 
 def noted(action: str, subject: object, details: Mapping[str, Any] | None = None) -> None:
-    """Write one entry of the audit log, of the caller and the present request; the view commits it.
-
-    A request that the command line of this machine makes in its own process notes that.
-    """
-    via = request.environ.get("callboard.via")
+    """Write one entry of the audit log, of the caller and the present request; the view commits it."""
+    via = current_app.config.get("VIA")  # the command line of this machine, where it runs this app for itself
     told = ({"via": via} if via else {}) | dict(details or {})
     audit.record(
         action,

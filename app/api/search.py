@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app import search
-from app.api.auth import current_principal
+from app.api.auth import current_principal, settings
 from app.api.glue import op
 from app.api.reading import Input
 
@@ -22,6 +22,13 @@ class SearchQuery(Input):
     q: str = Field(min_length=1, max_length=search.LONGEST, description="Words, or the beginning of an id.")
     type: list[Kind] = Field([], description="May be repeated; left out: everything.")
     limit: int = Field(10, ge=1, le=search.MOST, description="Entries of each type.")
+    session_id: str | None = Field(
+        None, min_length=1, max_length=100, description="Find only this session and what is in it."
+    )
+    semantic: bool = Field(
+        False,
+        description="Find what is in sessions also by its meaning; by words alone where EMBEDDING_MODEL is not set.",
+    )
 
 
 class Hit(BaseModel):
@@ -43,16 +50,25 @@ class SearchOut(BaseModel):
 
     q: str
     results: dict[str, list[Hit]]
+    semantic: bool = Field(description="Whether what is in sessions was also looked for by its meaning.")
+    note: str = Field(description="Why it was not, though that was asked for; else empty.")
 
 
 @op("GET", "/api/v1/search", verb="view_self", out=SearchOut)
 def get_search(query: SearchQuery) -> dict[str, Any]:
     """Find jobs, runs, schedules, agents, templates, sessions, and what was said, remembered and made in them, by words."""
-    kinds = tuple(query.type)
-    return {
-        "q": query.q,
-        "results": search.find(query.q, current_principal(), kinds=kinds, limit=query.limit),
-    }
+    asked = search.Question()
+    if query.semantic:
+        asked = search.question(query.q, settings().embedding_model, settings().secret)
+    results = search.find(
+        query.q,
+        current_principal(),
+        kinds=tuple(query.type),
+        limit=query.limit,
+        session_id=query.session_id,
+        meant=asked.meant,
+    )
+    return {"q": query.q, "results": results, "semantic": asked.meant is not None, "note": asked.note}
 
 
 class SuggestQuery(Input):

@@ -2,7 +2,7 @@
 
 A signature is one of two. Standard Webhooks sign id, time and body: a delivery is kept beside the hook's others, and
 the same `webhook-id` again gets the same answer. X-Hub-Signature-256 signs the body alone; so that nobody can send it
-twice, commands that change something then need a `request_id`.
+twice within a day, commands that change something then need a `request_id`.
 """
 
 from __future__ import annotations

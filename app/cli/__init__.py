@@ -84,8 +84,8 @@ class Commands(click.Group):
 def cli() -> None:
     """Callboard: a queue for AI-agent work.
 
-    With CALLBOARD_URL and CALLBOARD_API_KEY the commands for jobs, sessions, queues, budgets and keys work against
-    that server, from anywhere. Without, they work on the Callboard of this machine.
+    With CALLBOARD_URL and CALLBOARD_API_KEY nearly all commands work against that server, from anywhere; docs/cli.md
+    says which need the database. Without, they work on the Callboard of this machine.
 
     \b
     Exit codes: 0 done, 1 it could not be done, 2 wrong usage, 69 the server cannot be reached, 130 Ctrl-C.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.configured import settings
-from app.cli.connected import is_remote, speaker
+from app.cli.connected import is_here, is_remote, speaker
 from app.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def _all() -> list[dict[str, Any]]:
 def database() -> Iterator[Any]:
     """The settings' database, else the embedded one that runs; raises Unavailable if it does not answer.
 
-    Also where CALLBOARD_URL names a server and DATABASE_URL no database: nobody means that server's commands to change
-    what happens to run here.
+    Also where CALLBOARD_URL names a server elsewhere and DATABASE_URL no database: nobody means that server's commands
+    to change what happens to run here.
     """
     from app import bare_app
     from app.cli.database import connect
@@ -122,7 +122,7 @@ def database() -> Iterator[Any]:
     from app.ops import embedded
 
     chosen = settings()
-    if is_remote() and not chosen.database_url:
+    if is_remote() and not chosen.database_url and not is_here(chosen.port, chosen.public_url):
         raise Unavailable(
             "this command needs the database: run it on the server, or set DATABASE_URL (CALLBOARD_URL does not help it)"
         )

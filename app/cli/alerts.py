@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
-from app.cli.agents import database
-from app.cli.speaking import as_json, harmless, in_json, record, user_id
-from app.cli.workflows import on_behalf
+from app.cli import telling
+from app.cli.connected import on_behalf, speaker
+from app.cli.speaking import as_json, harmless
+
+if TYPE_CHECKING:
+    from app.client import Client
 
 SEVERITIES = ("info", "warning", "critical")
 FAILING = 1
+MOST = 200
+"""Alerts in one answer, as the server has it."""
 
 
 @click.group(name="alerts", invoke_without_command=True)
@@ -32,6 +38,7 @@ def alerts(context: click.Context) -> None:
     type=click.Choice(SEVERITIES),
     help="Exit with 1 if one of this severity, or a worse one, is active and not acknowledged.",
 )
+@on_behalf
 @as_json
 @click.pass_context
 def show_all(
@@ -40,22 +47,27 @@ def show_all(
     state: str = "active",
     limit: int = 50,
     fail_on: str | None = None,
+    email: str | None = None,
     wants_json: bool = False,
 ) -> None:
     """List alerts: the active ones by severity, others newest first."""
-    with database():
-        from app.alerts import queries
-
-        rows = queries.listing(state, limit)  # type: ignore[arg-type]
-        active = rows if state == "active" else queries.listing("active")
+    with speaker(email) as callboard:
+        rows = _listing(callboard, state, limit)
+        active = _listing(callboard, "active", MOST) if fail_on else []
     if wants_json:
-        click.echo(in_json(rows))
+        telling.say_json(rows)
     elif not rows:
         click.echo("All quiet." if state == "active" else "None.")
     for row in [] if wants_json else rows:
         click.echo(harmless(f"{row['alert_id']}  {row['severity']:8}  {row['state']:12}  {row['message']}"))
     if fail_on and any(_counts(row, fail_on) for row in active):
         context.exit(FAILING)
+
+
+def _listing(callboard: Client, state: str, limit: int) -> list[dict[str, Any]]:
+    query = {"state": state, "limit": limit}
+    found: list[dict[str, Any]] = callboard.call("GET", "/api/v1/alerts", query=query)["alerts"]
+    return found
 
 
 def _counts(row: dict[str, Any], least: str) -> bool:
@@ -68,26 +80,23 @@ def _counts(row: dict[str, Any], least: str) -> bool:
 @as_json
 def ack(alert_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Say that somebody takes care of ALERT_ID: it is not told again while it lasts."""
-    with database() as db:
-        from app.alerts import changes
-
-        by = user_id(email)
-        row = changes.acknowledge(str(alert_id), by=by)
-        record("alert.acknowledged", row["alert_id"], by=by, rule=row["rule"], of=row["subject"])
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else harmless(f"acknowledged: {row['message']}"))
+    with speaker(email) as callboard:
+        row = callboard.call("POST", f"/api/v1/alerts/{alert_id}/acknowledge")
+    if wants_json:
+        telling.say_json(row)
+    else:
+        click.echo(harmless(f"acknowledged: {row['message']}"))
 
 
 @alerts.command()
+@on_behalf
 @as_json
-def rules(*, wants_json: bool) -> None:
+def rules(*, email: str | None, wants_json: bool) -> None:
     """List what is watched, with the thresholds that are in force."""
-    with database():
-        from app.alerts import queries
-
-        rows = queries.rules()
+    with speaker(email) as callboard:
+        rows = callboard.call("GET", "/api/v1/alert-rules")["rules"]
     if wants_json:
-        click.echo(in_json(rows))
+        telling.say_json(rows)
         return
     for row in rows:
         click.echo(_told(row))
@@ -112,15 +121,15 @@ def change(
     """Switch RULE on or off, or change its threshold; what is left out stays."""
     if usual and threshold is not None:
         raise click.UsageError("--threshold and --usual contradict each other.")
-    with database() as db:
-        from app.alerts import changes
-
-        by = user_id(email)
-        wish: dict[str, Any] = {"threshold": threshold} if usual or threshold is not None else {}
-        row = changes.set_rule(rule, by=by, enabled=enabled, **wish)
-        record("alert_rule.changed", rule, by=by, enabled=row["enabled"], threshold=row["threshold"])
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else _told(row))
+    wish: dict[str, Any] = {"threshold": threshold} if usual or threshold is not None else {}
+    if enabled is not None:
+        wish["enabled"] = enabled
+    with speaker(email) as callboard:
+        row = callboard.call("PATCH", f"/api/v1/alert-rules/{quote(rule, safe='')}", body=wish)
+    if wants_json:
+        telling.say_json(row)
+    else:
+        click.echo(_told(row))
 
 
 def _told(row: dict[str, Any]) -> str:

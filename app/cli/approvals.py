@@ -9,7 +9,7 @@ import orjson
 
 from app.cli import telling
 from app.cli.agents import database
-from app.cli.connected import is_remote, speaker
+from app.cli.connected import is_remote, on_behalf, speaker
 from app.cli.speaking import as_json, harmless, in_json, record
 from app.errors import Forbidden, Invalid, NotFound
 
@@ -139,6 +139,8 @@ def _tell_all(rows: list[Row], *, wants_json: bool) -> None:
     if wants_json:
         click.echo(in_json(rows))
         return
+    if not rows:
+        click.echo("No questions.", err=True)
     for row in rows:
         click.echo(harmless(_line(telling.timed(row))))
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from app.cli.agents import database
+from app.cli.connected import on_behalf
 from app.cli.speaking import as_json, harmless, in_json, user_id
-from app.cli.workflows import PRIORITIES, on_behalf
+from app.cli.workflows import PRIORITIES
 from app.errors import Conflict, NotFound
 
 if TYPE_CHECKING:

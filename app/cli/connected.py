@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TRIES = 2
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PAGE = 100
 """Entries in one answer, as the server has it."""
 LIFE = timedelta(hours=12)
 """How long a command that goes on (watch, logs -f) may speak; its login ends with it."""
 MACHINE = "the command line of this machine"
-VIA = "callboard.via"
-"""By what a request came, as the audit log of the API notes it; headers from outside cannot set it."""
 
 on_behalf = click.option(
     "--as", "email", help="On whose behalf, by e-mail; only without CALLBOARD_URL. Left out: the first admin."
@@ -55,6 +55,13 @@ class Unreachable(Failed):
 def is_remote() -> bool:
     """Whether CALLBOARD_URL names a server."""
     return bool(os.environ.get("CALLBOARD_URL", "").strip())
+
+
+def is_here(port: int, public_url: str) -> bool:
+    """Whether CALLBOARD_URL names the Callboard of this machine, which listens on `port`."""
+    named = os.environ.get("CALLBOARD_URL", "").strip().rstrip("/")
+    parts = urlsplit(named)
+    return named == public_url or (parts.hostname in LOOPBACK and parts.netloc.endswith(f":{port}"))
 
 
 @contextmanager
@@ -141,11 +148,8 @@ def _local(email: str | None) -> Iterator[Client]:
     app = create_app(chosen)
     logs.configure("ERROR", "console")  # what is refused is said by the command itself
     token, login = _token(chosen, email)
-
-    def door(environ: dict[str, Any], start: Any) -> Any:
-        return app.wsgi_app(environ | {VIA: "cli"}, start)
-
-    transport = httpx2.WSGITransport(app=door, raise_app_exceptions=False)
+    app.config["VIA"] = "cli"
+    transport = httpx2.WSGITransport(app=app, raise_app_exceptions=False)
     try:
         # The address is only a name here; it is what links in answers would begin with.
         with Client("http://localhost", token, transport=transport, attempts=TRIES) as callboard:

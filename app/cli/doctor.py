@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from app import __version__
 from app.cli.configured import settings
+from app.cli.connected import is_remote, speaker
 from app.cli.speaking import as_json, harmless, in_json
-from app.ops.doctor import Place, Report, Result, examine
-from app.settings import Settings
 
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+CODES = {"ok": 0, "warning": 1, "error": 2}
+PATIENCE = 60.0
 MARKS = {"error": "ERROR", "warning": "WARN ", "info": "note "}
 SMALL_POOL = 4
 
@@ -22,17 +26,30 @@ SMALL_POOL = 4
 def doctor(*, wants_json: bool, wants_all: bool) -> None:
     """Look at everything that Callboard stands on; takes at most five seconds and changes nothing.
 
-    Looks at what the settings name, else at the Callboard that runs in CALLBOARD_HOME. Also works while Postgres or
+    Looks at the server of CALLBOARD_URL (with an admin's key), else at what the settings name, else at the Callboard that runs in CALLBOARD_HOME. Also works while Postgres or
     Redis is away. Exit codes: 0 nothing is wrong, 1 there are warnings, 2 there are errors.
     """
-    chosen = _found(settings())
-    _open(chosen)
-    report = examine(Place(chosen, __version__))
+    report = _there() if is_remote() else _here()
     if wants_json:
-        click.echo(in_json(report.as_dict()))
+        click.echo(in_json(report))
     else:
         _tell(report, wants_all=wants_all)
-    sys.exit(report.exit_code)
+    sys.exit(CODES[report["status"]])
+
+
+def _there() -> dict[str, Any]:
+    with speaker(timeout=PATIENCE) as callboard:
+        report: dict[str, Any] = callboard.call("GET", "/api/v1/doctor")
+    return report
+
+
+def _here() -> dict[str, Any]:
+    from app import __version__
+    from app.ops.doctor import Place, examine
+
+    chosen = _found(settings())
+    _open(chosen)
+    return examine(Place(chosen, __version__)).as_dict()
 
 
 def _found(chosen: Settings) -> Settings:
@@ -64,22 +81,28 @@ def _open(chosen: Settings) -> None:
         )
 
 
-def _about(result: Result) -> str:
-    if result.skipped:
-        return f"not looked at: {result.skipped}"
-    return "; ".join(result.facts or [finding.what for finding in result.findings] or ["as it should be"])
+def _about(check: dict[str, Any], findings: list[dict[str, Any]]) -> str:
+    if check["skipped"]:
+        return f"not looked at: {check['skipped']}"
+    found = [each["what"] for each in findings if each["check"] == check["check"]]
+    return "; ".join(check["facts"] or found or ["as it should be"])
 
 
-def _tell(report: Report, *, wants_all: bool) -> None:
+def _tell(report: dict[str, Any], *, wants_all: bool) -> None:
+    findings = report["findings"]
     if wants_all:
-        for result in report.results:
-            click.echo(harmless(f"{result.state:8} {result.title}: {_about(result)}"))
+        for check in report["checks"]:
+            click.echo(harmless(f"{check['state']:8} {check['title']}: {_about(check, findings)}"))
         click.echo()
-    for result, finding in report.findings:
-        click.echo(harmless(f"{MARKS[finding.severity]}  {finding.what}"))
-        click.echo(harmless(f"       {finding.why}"))
-        click.echo(harmless(f"       -> {finding.fix}   [{result.check}]\n"))
-    words = {0: "nothing is wrong", 1: "it works, with warnings", 2: "something is broken or stands open"}
-    skipped = sum(1 for result in report.results if result.skipped)
+    for each in findings:
+        click.echo(harmless(f"{MARKS[each['severity']]}  {each['what']}"))
+        click.echo(harmless(f"       {each['why']}"))
+        click.echo(harmless(f"       -> {each['fix']}   [{each['check']}]\n"))
+    words = {
+        "ok": "nothing is wrong",
+        "warning": "it works, with warnings",
+        "error": "something is broken or stands open",
+    }
+    skipped = sum(1 for each in report["checks"] if each["skipped"])
     about = f"; {skipped} checks could not be made" if skipped else ""
-    click.echo(f"{report.score} of 100: {words[report.exit_code]}{about} ({report.seconds:.1f} s)")
+    click.echo(f"{report['score']} of 100: {words[report['status']]}{about} ({report['seconds']:.1f} s)")

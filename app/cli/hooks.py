@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.agents import database
-from app.cli.speaking import as_json, harmless, in_json, record, user_id
-from app.cli.workflows import FILE, on_behalf
+from app.cli import telling
+from app.cli.connected import on_behalf, speaker
+from app.cli.speaking import as_json, harmless
+from app.cli.workflows import FILE
+from app.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from app.client import Client
 
 LAST = 20
+AT_ONCE = 100
+PATH = "/api/v1/hooks"
 
 
 @click.group(name="hooks")
@@ -20,15 +27,14 @@ def hooks() -> None:
 
 
 @hooks.command(name="list")
+@on_behalf
 @as_json
-def show_all(*, wants_json: bool) -> None:
+def show_all(*, email: str | None, wants_json: bool) -> None:
     """List hooks: where they are called, by whom, and what came within a day."""
-    with database():
-        from app.hooks import queries
-
-        found = queries.page()
+    with speaker(email) as callboard:
+        found = _all(callboard)
     if wants_json:
-        click.echo(in_json(found))
+        telling.say_json(found)
         return
     for each in found:
         state = "on " if each["enabled"] else "off"
@@ -56,28 +62,21 @@ def create(
     slug: str, *, provider: str, name: str, networks: tuple[str, ...], email: str | None, wants_json: bool
 ) -> None:
     """Make the hook /hooks/SLUG and print its secret, this once."""
-    with database() as db:
-        from app.hooks import actions, changes
-
-        who = actions.owner(user_id(email))
-        row = changes.create(slug, who=who, provider=provider, name=name, ip_allowlist=networks)
-        record("hook.created", row["hook_id"], by=who.user_id, slug=slug, provider=provider)
-        db.session.commit()
-    _say_secret(row, wants_json=wants_json)
+    wish = {"slug": slug, "provider": provider, "name": name, "ip_allowlist": list(networks)}
+    with speaker(email) as callboard:
+        made = callboard.call("POST", PATH, body=wish)
+    _say_secret(made, wants_json=wants_json)
 
 
 @hooks.command()
 @click.argument("slug")
+@on_behalf
 @as_json
-def rotate(slug: str, *, wants_json: bool) -> None:
+def rotate(slug: str, *, email: str | None, wants_json: bool) -> None:
     """Give a hook a new secret, printed this once; the old one counts for 24 hours more."""
-    with database() as db:
-        from app.hooks import changes, queries
-
-        row = changes.rotate(queries.by_slug(slug)["hook_id"])
-        record("hook.rotated", row["hook_id"], by="cli")
-        db.session.commit()
-    _say_secret(row, wants_json=wants_json)
+    with speaker(email) as callboard:
+        fresh = callboard.call("POST", f"{_path(callboard, slug)}/rotate", body={})
+    _say_secret(fresh, wants_json=wants_json)
 
 
 @hooks.command()
@@ -86,21 +85,20 @@ def rotate(slug: str, *, wants_json: bool) -> None:
     "--add", "file", type=FILE, help="A YAML or JSON file of a rule: name, events, conditions, action."
 )
 @click.option("--remove", "rule_id", type=click.UUID, help="The rule with this id.")
+@on_behalf
 @as_json
-def rules(slug: str, *, file: Path | None, rule_id: Any, wants_json: bool) -> None:
+def rules(slug: str, *, file: Path | None, rule_id: Any, email: str | None, wants_json: bool) -> None:
     """List the rules of a hook, in their order; or add one, or remove one."""
-    with database() as db:
-        from app.hooks import queries
-
-        hook = queries.by_slug(slug)
-        if file:
-            _add(hook, file)
+    rule = _rule_in(file) if file else None
+    with speaker(email) as callboard:
+        path = f"{_path(callboard, slug)}/rules"
+        if rule:
+            callboard.call("POST", path, body=rule)
         if rule_id:
-            _remove(hook, str(rule_id))
-        db.session.commit()
-        found = queries.rules(hook["hook_id"])
+            callboard.call("DELETE", f"{path}/{rule_id}")
+        found = callboard.call("GET", path)["rules"]
     if wants_json:
-        click.echo(in_json(found))
+        telling.say_json(found)
         return
     for each in found:
         state = "on " if each["enabled"] else "off"
@@ -113,17 +111,16 @@ def rules(slug: str, *, file: Path | None, rule_id: Any, wants_json: bool) -> No
 @click.argument("slug")
 @click.option("--status", type=click.Choice(["done", "ignored", "failed"]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=LAST, show_default=True)
+@on_behalf
 @as_json
-def deliveries(slug: str, *, status: str | None, limit: int, wants_json: bool) -> None:
+def deliveries(slug: str, *, status: str | None, limit: int, email: str | None, wants_json: bool) -> None:
     """List what came to a hook, newest first, and what became of it."""
-    with database():
-        from app.hooks import queries
-
-        found = queries.deliveries(queries.by_slug(slug)["hook_id"], status=status, limit=limit)
+    with speaker(email) as callboard:
+        found = _deliveries(callboard, _path(callboard, slug), status, limit)
     if wants_json:
-        click.echo(in_json(found))
+        telling.say_json(found)
         return
-    for each in found:
+    for each in map(telling.timed, found):
         at = each["received_at"].isoformat(timespec="seconds")
         click.echo(
             harmless(
@@ -139,35 +136,57 @@ def deliveries(slug: str, *, status: str | None, limit: int, wants_json: bool) -
 @click.pass_context
 def replay(context: click.Context, delivery_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Run the rules, as they are now, for a delivery once more; exit code 1 if one of them failed."""
-    with database() as db:
-        from app.hooks import replaying
-
-        who = user_id(email)
-        row = replaying.replay(str(delivery_id), by=who)
-        record("hook.replayed", row["hook_id"], by=who, delivery_id=str(delivery_id), new=row["delivery_id"])
-        db.session.commit()
-    click.echo(
-        in_json(row)
-        if wants_json
-        else harmless(f"{row['delivery_id']}  {row['status']}  {_results(row)}").rstrip()
-    )
+    with speaker(email) as callboard:
+        row = _replayed(callboard, str(delivery_id))
+    if wants_json:
+        telling.say_json(row)
+    else:
+        click.echo(harmless(f"{row['delivery_id']}  {row['status']}  {_results(row)}").rstrip())
     context.exit(1 if row["status"] == "failed" else 0)
 
 
-def _add(hook: dict[str, Any], file: Path) -> None:
-    from app.errors import Invalid
-    from app.hooks import actions, changes
+def _all(callboard: Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = callboard.call("GET", PATH)["hooks"]
+    return found
 
-    said = _rule_in(file)
-    if unknown := sorted(said.keys() - {"name", "events", "conditions", "action", "enabled"}):
-        raise Invalid(f"{file}: {', '.join(unknown)} is nothing of a rule")
-    wish = {"name": file.stem, "events": ["*"], "action": {}} | said
-    row = changes.add_rule(hook["hook_id"], who=actions.owner(hook["owner"]), **wish)
-    record("hook.rule_added", hook["hook_id"], by="cli", rule_id=row["rule_id"], name=row["name"])
+
+def _path(callboard: Client, slug: str) -> str:
+    """Where the API has the hook of this name."""
+    for each in _all(callboard):
+        if each["slug"] == slug:
+            return f"{PATH}/{each['hook_id']}"
+    raise NotFound(f"there is no hook {slug}; `callboard hooks list` shows all")
+
+
+def _deliveries(callboard: Client, path: str, status: str | None, limit: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: int | None = None
+    while len(found) < limit:
+        query = {"status": status, "limit": min(AT_ONCE, limit - len(found)), "cursor": cursor}
+        said = callboard.call("GET", f"{path}/deliveries", query=query)
+        found += said["deliveries"]
+        cursor = said["next_cursor"]
+        if cursor is None:
+            break
+    return found
+
+
+def _replayed(callboard: Client, delivery_id: str) -> dict[str, Any]:
+    """The delivery that a replay made; which hook the old one came to is found by looking."""
+    from app.client import NotFound as Missing
+
+    for each in _all(callboard):
+        path = f"{PATH}/{each['hook_id']}/deliveries/{delivery_id}"
+        try:
+            callboard.call("GET", path)
+        except Missing:
+            continue
+        made: dict[str, Any] = callboard.create(f"{path}/replay")
+        return made
+    raise NotFound(f"there is no delivery {delivery_id}")
 
 
 def _rule_in(file: Path) -> dict[str, Any]:
-    from app.errors import Invalid
     from app.workflows import source
 
     try:
@@ -176,23 +195,16 @@ def _rule_in(file: Path) -> dict[str, Any]:
         raise Invalid(f"{file} cannot be read: {wrong}") from wrong
     if not isinstance(said, dict):
         raise Invalid(f"{file} must hold name, events, conditions and action")
-    return said
-
-
-def _remove(hook: dict[str, Any], rule_id: str) -> None:
-    from app.hooks import changes
-
-    changes.delete_rule(hook["hook_id"], rule_id)
-    record("hook.rule_deleted", hook["hook_id"], by="cli", rule_id=rule_id)
+    if unknown := sorted(said.keys() - {"name", "events", "conditions", "action", "enabled"}):
+        raise Invalid(f"{file}: {', '.join(unknown)} is nothing of a rule")
+    return {"name": file.stem, "events": ["*"], "action": {}} | said
 
 
 def _say_secret(row: dict[str, Any], *, wants_json: bool) -> None:
     if wants_json:
-        click.echo(in_json(row))
+        telling.say_json(row)
         return
-    from app.cli.configured import settings
-
-    click.echo(f"{settings().public_url}/hooks/{row['slug']}\nsecret: {row['secret']}")
+    click.echo(f"{row['url']}\nsecret: {row['secret']}")
 
 
 def _said(action: dict[str, Any]) -> str:

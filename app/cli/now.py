@@ -17,6 +17,15 @@ SHOWN = 8
 KINDS = click.Choice(
     ["jobs", "workflows", "schedules", "agents", "templates", "sessions", "memories", "messages", "artifacts"]
 )
+by_meaning = click.option(
+    "--semantic", is_flag=True, help="What is in sessions also by its meaning, where EMBEDDING_MODEL is set."
+)
+
+
+def note(found: dict[str, Any]) -> None:
+    """Say why a search went by words alone, if it was to go by meaning."""
+    if found.get("note"):
+        click.echo(telling.brief(found["note"], 300), err=True)
 
 
 @click.command()
@@ -36,15 +45,23 @@ def status(*, email: str | None, wants_json: bool) -> None:
 @click.argument("words", nargs=-1, required=True)
 @click.option("--kind", "kinds", type=KINDS, multiple=True, help="May be repeated. Left out: everything.")
 @click.option("--limit", type=click.IntRange(1, 50), default=10, show_default=True, help="Of each kind.")
+@by_meaning
 @on_behalf
 @as_json
 def search(
-    words: tuple[str, ...], *, kinds: tuple[str, ...], limit: int, email: str | None, wants_json: bool
+    words: tuple[str, ...],
+    *,
+    kinds: tuple[str, ...],
+    limit: int,
+    semantic: bool,
+    email: str | None,
+    wants_json: bool,
 ) -> None:
     """Find jobs, runs, schedules, agents, templates, and what is in sessions, by words or the beginning of an id."""
-    query = {"q": " ".join(words), "type": list(kinds) or None, "limit": limit}
+    query = {"q": " ".join(words), "type": list(kinds) or None, "limit": limit, "semantic": semantic or None}
     with speaker(email) as callboard:
         found = callboard.call("GET", "/api/v1/search", query=query)
+    note(found)
     if wants_json:
         telling.say_json(found)
         return

@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from app.cli.agents import database
+from app.cli.connected import on_behalf
 from app.cli.speaking import as_json, in_json, record, user_id
 from app.errors import NotFound
 
@@ -64,6 +65,8 @@ def show_all(*, wants_json: bool) -> None:
     if wants_json:
         click.echo(in_json(rows))
         return
+    if not rows:
+        click.echo("No policies. Make one: callboard policies create --help", err=True)
     for row in rows:
         click.echo(f"{row['policy_id']}  {'on ' if row['enabled'] else 'off'}  {row['name']}: {_moment(row)}")
 

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from app import clock
-from app.cli.agents import database
-from app.cli.speaking import as_json, in_json, record, user_id
-from app.cli.workflows import FILE, PRIORITIES, on_behalf
-from app.errors import Invalid
+from app.cli import telling
+from app.cli.connected import on_behalf, rows, speaker
+from app.cli.speaking import as_json, harmless, in_json
+from app.cli.workflows import FILE, PRIORITIES, of_file
 
 AHEAD = 5
 LAST = 10
@@ -28,22 +28,24 @@ def schedules() -> None:
 @click.option("--status", type=click.Choice(["scheduled", "disabled", "fired", "missed"]))
 @click.option("--agent", help="Only those of this agent.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@on_behalf
 @as_json
-def show_all(*, status: str | None, agent: str | None, limit: int, wants_json: bool) -> None:
+def show_all(
+    *, status: str | None, agent: str | None, limit: int, email: str | None, wants_json: bool
+) -> None:
     """List schedules, those that come next first."""
-    with database():
-        from app.schedules import queries
-
-        rows = queries.page(queries.Filter(status=status, agent_id=agent), limit=limit)
-        found = [queries.public(row) for row in rows]
+    chosen = {"status": status, "agent_id": agent}
+    with speaker(email) as callboard:
+        found = rows(callboard, "/api/v1/schedules", "schedules", most=limit, **chosen)
     if wants_json:
-        click.echo(in_json(found))
+        telling.say_json(found)
         return
+    if not found:
+        click.echo("No schedules. Make one: callboard schedules add --help", err=True)
     for each in found:
         comes = each["next_execution_local"] or "-"
-        click.echo(
-            f"{each['schedule_id']}  {each['status']:9}  {comes:25}  {each['name']}: {each['description']}"
-        )
+        line = f"{each['schedule_id']}  {each['status']:9}  {comes:25}  {each['name']}: {each['description']}"
+        click.echo(harmless(line))
 
 
 @schedules.command()
@@ -92,110 +94,97 @@ def add(
     **rest: Any,
 ) -> None:
     """Make a schedule of AGENT, of a template, or of a workflow in a file."""
-    with database() as db:
-        from app.schedules import changes, queries
-
-        wish = changes.Wish(
-            submitted_by=user_id(email),
-            agent_id=agent,
-            template_name=template,
-            template_version=version,
-            definition=_read(workflow_file) if workflow_file else None,
-            parameters=_parameters(given, params_file),
-            cron_expression=cron,
-            execute_at=_moment(at, timezone) if at else None,
-            timezone=timezone,
-            grace_seconds=grace,
-            jitter_seconds=jitter,
-            enabled=not disabled,
-            **rest,
-        )
-        row = changes.create(wish)
-        record("schedule.created", row["schedule_id"], by=wish.submitted_by)
-        db.session.commit()
-        shown = queries.public(row)
-    click.echo(
-        in_json(shown) if wants_json else f"{shown['schedule_id']}  {shown['status']}  {shown['description']}"
-    )
+    wish = {
+        "agent_id": agent,
+        "workflow_template": template,
+        "workflow_version": version,
+        "workflow": of_file(workflow_file) if workflow_file else None,
+        "parameters": _parameters(given, params_file),
+        "cron_expression": cron,
+        "execute_at": _moment(at, timezone).isoformat() if at else None,
+        "timezone": timezone,
+        "grace_seconds": grace,
+        "jitter_seconds": jitter,
+        "enabled": not disabled,
+    } | rest
+    with speaker(email) as callboard:
+        told = {name: value for name, value in wish.items() if value is not None}
+        made = callboard.schedules.create(**told).plain()
+    if wants_json:
+        telling.say_json(made)
+    else:
+        click.echo(f"{made['schedule_id']}  {made['status']}  {made['description']}")
 
 
 @schedules.command()
 @click.argument("schedule_id", type=click.UUID)
+@on_behalf
 @as_json
-def show(schedule_id: Any, *, wants_json: bool) -> None:
+def show(schedule_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Show a schedule, when it comes next, and what became of its last times."""
-    with database():
-        from app.schedules import cron, queries
-
-        row = queries.get(str(schedule_id))
-        fires = queries.fires(row["schedule_id"], limit=LAST)
-        coming = [row["next_fire_at"]] if row["status"] == "scheduled" and row["next_fire_at"] else []
-        if coming and row["cron_expression"]:
-            coming += cron.upcoming(row["cron_expression"], row["timezone"], coming[0], AHEAD - 1)
-        shown = queries.public(row) | {
-            "upcoming": [queries.local(moment, row["timezone"]) for moment in coming],
-            "fires": fires,
-        }
+    with speaker(email) as callboard:
+        shown = callboard.schedules.get(str(schedule_id)).plain()
+        fires = callboard.schedules.fires(str(schedule_id), limit=LAST)
+    shown |= {"upcoming": _upcoming(shown), "fires": fires}
     if wants_json:
-        click.echo(in_json(shown))
+        telling.say_json(shown)
         return
-    click.echo(f"{shown['name']}: {shown['status']}. {shown['description']}")
+    click.echo(harmless(f"{shown['name']}: {shown['status']}. {shown['description']}"))
     for moment in shown["upcoming"]:
         click.echo(f"  comes   {moment}")
-    for fire in fires:
+    for fire in map(telling.timed, fires):
         said = fire["run_status"] or fire["reason"] or ""
         run = fire["job_id"] or fire["workflow_id"] or ""
-        click.echo(
-            f"  {fire['outcome']:7} {fire['slot_at'].isoformat(timespec='seconds')}  {said}  {run}".rstrip()
-        )
+        line = f"  {fire['outcome']:7} {fire['slot_at'].isoformat(timespec='seconds')}  {said}  {run}"
+        click.echo(harmless(line).rstrip())
 
 
 @schedules.command()
 @click.argument("schedule_id", type=click.UUID)
+@on_behalf
 @as_json
-def pause(schedule_id: Any, *, wants_json: bool) -> None:
+def pause(schedule_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Let a schedule submit nothing more until it is resumed."""
-    _switch(str(schedule_id), enabled=False, wants_json=wants_json)
+    _switch(str(schedule_id), "pause", email, wants_json=wants_json)
 
 
 @schedules.command()
 @click.argument("schedule_id", type=click.UUID)
+@on_behalf
 @as_json
-def resume(schedule_id: Any, *, wants_json: bool) -> None:
+def resume(schedule_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Let a paused schedule go on from now."""
-    _switch(str(schedule_id), enabled=True, wants_json=wants_json)
+    _switch(str(schedule_id), "resume", email, wants_json=wants_json)
 
 
 @schedules.command()
 @click.argument("schedule_id", type=click.UUID)
+@on_behalf
 @as_json
 @click.pass_context
-def run(context: click.Context, schedule_id: Any, *, wants_json: bool) -> None:
+def run(context: click.Context, schedule_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Run a schedule once more now; exit code 1 if its last run has not ended and it may not overlap."""
-    with database() as db:
-        from app.schedules import changes
-
-        ran = changes.run_now(str(schedule_id))
-        record("schedule.run", ran["schedule_id"], by="cli")
-        db.session.commit()
-    said = ran["job_id"] or ran["workflow_id"] or ran["reason"]
-    click.echo(in_json(ran) if wants_json else f"{ran['outcome']}  {said}")
+    with speaker(email) as callboard:
+        ran = callboard.schedules.run(str(schedule_id)).plain()
+    if wants_json:
+        telling.say_json(ran)
+    else:
+        click.echo(harmless(f"{ran['outcome']}  {ran['job_id'] or ran['workflow_id'] or ran['reason']}"))
     context.exit(1 if ran["outcome"] == "skipped" else 0)
 
 
 @schedules.command()
 @click.argument("schedule_id", type=click.UUID)
+@on_behalf
 @as_json
-def delete(schedule_id: Any, *, wants_json: bool) -> None:
+def delete(schedule_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Remove a schedule; what it submitted stays and goes on."""
-    with database() as db:
-        from app.schedules import changes
-
-        changes.delete(str(schedule_id))
-        record("schedule.deleted", str(schedule_id), by="cli")
-        db.session.commit()
-    gone = {"schedule_id": str(schedule_id), "status": "cancelled"}
-    click.echo(in_json(gone) if wants_json else f"{schedule_id}  removed")
+    with speaker(email) as callboard:
+        gone = callboard.schedules.delete(str(schedule_id)).plain()
+    if wants_json:
+        telling.say_json(gone)
+    else:
+        click.echo(f"{schedule_id}  removed")
 
 
 @schedules.command()
@@ -225,14 +214,25 @@ def preview(cron: str, *, timezone: str, count: int, wants_json: bool) -> None:
         click.echo(f"  {time['local']}  {time['utc']}")
 
 
-def _switch(schedule_id: str, *, enabled: bool, wants_json: bool) -> None:
-    with database() as db:
-        from app.schedules import changes, queries
+def _switch(schedule_id: str, what: str, email: str | None, *, wants_json: bool) -> None:
+    with speaker(email) as callboard:
+        now = callboard.schedules.steer(schedule_id, what).plain()
+    if wants_json:
+        telling.say_json(now)
+    else:
+        click.echo(f"{schedule_id}  {now['status']}")
 
-        shown = queries.public(changes.enable(schedule_id, enabled=enabled))
-        record("schedule.resumed" if enabled else "schedule.paused", schedule_id, by="cli")
-        db.session.commit()
-    click.echo(in_json(shown) if wants_json else f"{schedule_id}  {shown['status']}")
+
+def _upcoming(shown: dict[str, Any]) -> list[str]:
+    """The next times, by the clock of its zone."""
+    from app.schedules import cron, queries
+
+    first = telling.parsed(shown["next_execution"])
+    if shown["status"] != "scheduled" or first is None:
+        return []
+    expression, zone = shown["cron_expression"], shown["timezone"]
+    more = cron.upcoming(expression, zone, first, AHEAD - 1) if expression else []
+    return [str(queries.local(moment, zone)) for moment in [first, *more]]
 
 
 def _moment(text: str, timezone: str) -> datetime:
@@ -246,7 +246,7 @@ def _moment(text: str, timezone: str) -> datetime:
 
 
 def _parameters(given: tuple[str, ...], file: Path | None) -> dict[str, Any]:
-    parameters = _read(file) if file else {}
+    parameters = of_file(file) if file else {}
     for each in given:
         name, sign, value = each.partition("=")
         if not sign or not name:
@@ -260,17 +260,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _read(file: Path) -> dict[str, Any]:
-    from app.workflows import source
-
-    try:
-        read = source.parse(file.read_text(encoding="utf-8"))[0]
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise Invalid(f"{file} cannot be read: {wrong}") from wrong
-    except Invalid as wrong:
-        raise Invalid(f"{file}: {wrong.message}") from wrong
-    if not isinstance(read, dict):
-        raise Invalid(f"{file} must hold names and values")
-    return read

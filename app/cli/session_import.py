@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.agents import database
+from app.cli.connected import on_behalf
 from app.cli.speaking import as_json, harmless, in_json, user_id
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def _one(db: Any, path: Path, who: Principal, *, dry_run: bool, archive: bool) -
     if archive:
         try:
             told.archived_to = str(importing.archive(path, clock.now().date()))
+        except FileNotFoundError:  # an import beside this one has put it away
+            told.archived_to = None
         except (CallboardError, OSError) as stuck:
             told.status, told.why = importing.FAILED, f"it was imported, but could not be put away: {stuck}"
     return told

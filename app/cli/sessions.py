@@ -12,6 +12,7 @@ import click
 from app.cli import completing, telling
 from app.cli.connected import address, on_behalf, speaker
 from app.cli.job_wish import from_file
+from app.cli.now import by_meaning, note
 from app.cli.speaking import as_json, harmless
 
 STATUSES = click.Choice(["active", "paused", "completed"])
@@ -213,12 +214,25 @@ def export(session_id: str, *, output: Path | None, email: str | None) -> None:
 @sessions.command()
 @click.argument("words", nargs=-1, required=True)
 @click.option("--limit", type=click.IntRange(1, 50), default=10, show_default=True, help="Of each kind.")
+@click.option("--session", "session_id", help="Only this one.")
+@by_meaning
 @on_behalf
 @as_json
-def search(words: tuple[str, ...], *, limit: int, email: str | None, wants_json: bool) -> None:
+def search(
+    words: tuple[str, ...],
+    *,
+    limit: int,
+    session_id: str | None,
+    semantic: bool,
+    email: str | None,
+    wants_json: bool,
+) -> None:
     """Find what was said, remembered and made in sessions, and sessions by their titles."""
+    query = {"q": " ".join(words), "type": list(FOUND), "limit": limit, "session_id": session_id}
     with speaker(email) as callboard:
-        found = callboard.search(" ".join(words), kinds=list(FOUND), limit=limit)
+        answer = callboard.call("GET", "/api/v1/search", query=query | {"semantic": semantic or None})
+    note(answer)
+    found = answer["results"]
     if wants_json:
         telling.say_json(found)
         return

@@ -17,6 +17,7 @@ from app.cli.speaking import harmless
 
 PLAIN_WIDTH = 1000
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+CUT_WIDTH = 8
 NEVER_CUT = ("id", "status", "state", "when", "count")
 COLOURS = {
     "completed": "green", "failed": "red", "cancelled": "bright_black", "running": "cyan", "queued": "blue",
@@ -51,6 +52,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, empty: str =
     for line in lines:
         shown.add_row(*(cell(value, name) for name, value in zip(names, line, strict=True)))
     out = console()
+    out.width = max(out.width, _width(lines, names))
     with out.capture() as drawn:
         out.print(shown)
     for each in drawn.get().splitlines():
@@ -127,6 +129,12 @@ def _least(name: str, lines: list[list[Any]], names: list[str]) -> int | None:
     if name not in NEVER_CUT and not name.endswith(" id"):
         return None
     return max(len(_words(each[names.index(name)])) for each in lines)
+
+
+def _width(lines: list[list[Any]], names: list[str]) -> int:
+    """What a table takes at least; on a terminal that is narrower its lines wrap, for Rich would drop whole columns."""
+    least = (_least(name, lines, names) or CUT_WIDTH for name in names)
+    return sum(max(width, len(name)) + 2 for width, name in zip(least, names, strict=True))
 
 
 def _words(value: Any) -> str:

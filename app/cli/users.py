@@ -1,20 +1,31 @@
-"""`callboard users …`: who may come in. It asks nobody for a password, so it is also the way back in for a last admin."""
+"""`callboard users …`: who may come in: of the server of CALLBOARD_URL, by an admin's key, else of the database here.
+
+On the database it asks nobody for a password, so it is also the way back in for a last admin.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.accounts.permissions import ROLES
+from app.cli import telling
 from app.cli.agents import database
 from app.cli.configured import settings
+from app.cli.connected import is_remote, speaker
+from app.cli.connected import rows as listed
 from app.cli.speaking import as_json, harmless, in_json
 from app.errors import NotFound
 
+if TYPE_CHECKING:
+    from app.client import Client
+
 WHO = "the command line"
 MOST = 10_000
+PATH = "/api/v1/users"
+_UNKNOWN = "there is no user {email}; `callboard users list` shows all"
 _SHOWN = ("user_id", "email", "name", "role", "enabled", "last_login_at", "locked_until", "has_password", "logins",
           "api_keys")  # fmt: skip
 
@@ -31,10 +42,14 @@ def users(context: click.Context) -> None:
 @as_json
 def show_all(*, wants_json: bool = False) -> None:
     """List users, by e-mail."""
-    with database():
-        from app.accounts import queries
+    if is_remote():
+        with speaker() as callboard:
+            rows = [telling.timed(each) for each in listed(callboard, PATH, "users", most=MOST)]
+    else:
+        with database():
+            from app.accounts import queries
 
-        rows, _ = queries.users(limit=MOST, offset=0)
+            rows, _ = queries.users(limit=MOST, offset=0)
     if wants_json:
         click.echo(in_json([_shown(row) for row in rows]))
         return
@@ -56,6 +71,13 @@ def add(email: str, *, role: str, name: str, asks: bool, keys_only: bool, wants_
     if asks and keys_only:
         raise click.UsageError("--password and --keys-only contradict each other.")
     chosen = _asked() if asks else None
+    if is_remote():
+        wish = {"email": email, "role": role, "name": name, "invite": not (asks or keys_only)}
+        with speaker() as callboard:
+            body = wish | ({"password": chosen} if asks else {})
+            row = telling.timed(callboard.call("POST", PATH, body=body))
+        _say(row, f"added: {row['email']} ({role})", wants_json=wants_json, link=row["invite_link"])
+        return
     with database() as db:
         from app.accounts import users as room
 
@@ -106,11 +128,19 @@ def password(email: str, *, wants_json: bool) -> None:
 @as_json
 def invite(email: str, *, reset: bool, wants_json: bool) -> None:
     """Print a link by which EMAIL chooses a password, once; earlier ones stop working."""
+    if is_remote():
+        with speaker() as callboard:
+            row = _found(callboard, email)
+            body = {"purpose": "reset" if reset else "invite"}
+            made = callboard.call("POST", f"{PATH}/{row['user_id']}/invite-link", body=body)
+        _say(row, f"a link for {row['email']}", wants_json=wants_json, link=made["link"])
+        return
     with database() as db:
         from app.accounts import queries
 
-        row = queries.user(_who(email))
-        assert row is not None
+        known = queries.user(_who(email))
+        assert known is not None
+        row = known
         link = _link(str(row["user_id"]), "reset" if reset else "invite")
         db.session.commit()
     _say(row, f"a link for {row['email']}", wants_json=wants_json, link=link)
@@ -121,6 +151,13 @@ def invite(email: str, *, reset: bool, wants_json: bool) -> None:
 @as_json
 def unlock(email: str, *, wants_json: bool) -> None:
     """Let EMAIL try again after too many wrong passwords."""
+    if is_remote():
+        with speaker() as callboard:
+            before = _found(callboard, email)
+            row = telling.timed(callboard.call("POST", f"{PATH}/{before['user_id']}/unlock"))
+        lifted = before["locked_until"] is not None
+        _say(row, f"{row['email']} {_unlocked(lifted=lifted)}", wants_json=wants_json)
+        return
     with database() as db:
         from app import audit
         from app.accounts import lockout, queries
@@ -130,9 +167,23 @@ def unlock(email: str, *, wants_json: bool) -> None:
         if lifted:
             audit.record("user.unlocked", actor=WHO, subject=who, details={"via": "cli"})
         db.session.commit()
-        row = queries.user(who)
-        assert row is not None
-    _say(row, f"{row['email']} {'may try again' if lifted else 'was not locked'}", wants_json=wants_json)
+        known = queries.user(who)
+        assert known is not None
+        row = known
+    _say(row, f"{row['email']} {_unlocked(lifted=lifted)}", wants_json=wants_json)
+
+
+def _unlocked(*, lifted: bool) -> str:
+    return "may try again" if lifted else "was not locked"
+
+
+def _found(callboard: Client, email: str) -> dict[str, Any]:
+    """The user of the server with this address."""
+    wanted = email.strip().lower()
+    for each in listed(callboard, PATH, "users", most=MOST):
+        if each["email"].lower() == wanted:
+            return telling.timed(each)
+    raise NotFound(_UNKNOWN.format(email=email))
 
 
 def _who(email: str) -> str:
@@ -140,11 +191,17 @@ def _who(email: str) -> str:
 
     found = queries.user_by_email(email)
     if found is None:
-        raise NotFound(f"there is no user {email}; `callboard users list` shows all")
+        raise NotFound(_UNKNOWN.format(email=email))
     return str(found["user_id"])
 
 
 def _change(email: str, said: str, *, wants_json: bool, **change: Any) -> None:
+    if is_remote():
+        with speaker() as callboard:
+            who = _found(callboard, email)["user_id"]
+            row = telling.timed(callboard.call("PATCH", f"{PATH}/{who}", body=change))
+        _say(row, f"{row['email']}: {said}", wants_json=wants_json)
+        return
     with database() as db:
         from app.accounts import users as room
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import click
 
-from app.cli.agents import database
-from app.cli.speaking import as_json, harmless, in_json, record
+from app.cli import telling
+from app.cli.connected import on_behalf, speaker
+from app.cli.speaking import as_json, harmless
 
 LAST = 10
+PATH = "/api/v1/workers"
 
 
 @click.group(name="workers")
@@ -18,15 +21,15 @@ def workers() -> None:
 
 
 @workers.command(name="list")
+@on_behalf
 @as_json
-def show_all(*, wants_json: bool) -> None:
+def show_all(*, email: str | None, wants_json: bool) -> None:
     """List the worker processes, newest first."""
-    with database():
-        from app.workers import fleet
-
-        rows, summary = fleet.listing(), fleet.capacity()
+    with speaker(email) as callboard:
+        found = callboard.call("GET", PATH)
+    rows = found["workers"]
     if wants_json:
-        click.echo(in_json({"workers": rows, "summary": summary}))
+        telling.say_json(found)
         return
     for row in rows:
         click.echo(_line(row))
@@ -36,61 +39,64 @@ def show_all(*, wants_json: bool) -> None:
 
 @workers.command()
 @click.argument("worker_id")
+@on_behalf
 @as_json
-def show(worker_id: str, *, wants_json: bool) -> None:
+def show(worker_id: str, *, email: str | None, wants_json: bool) -> None:
     """Show a worker, what it runs, and how its last jobs went."""
-    with database():
-        from app.workers import fleet, history
-
-        row = fleet.get(worker_id)
-        totals, attempts = history.totals(worker_id), history.attempts(worker_id)
+    with speaker(email) as callboard:
+        row = callboard.call("GET", f"{PATH}/{quote(worker_id, safe='')}")
+    totals, attempts = row["totals"], row["attempts"]
     if wants_json:
-        click.echo(in_json(row | {"totals": totals, "attempts": attempts}))
+        telling.say_json(row)
         return
     click.echo(_line(row))
     for job in row["jobs"]:
         click.echo(f"  runs {job['progress']:3} %  {job['job_id']}  {job['agent_id']}  {harmless(job['current_step'] or '')}".rstrip())  # fmt: skip
     click.echo(f"  {totals['attempts']} attempts: {totals['completed']} completed, {totals['failed']} failed, "
                f"{totals['released']} handed back, {totals['lost']} lost")  # fmt: skip
-    for each in attempts[:LAST]:
+    for each in map(telling.timed, attempts[:LAST]):
         began = each["started_at"].isoformat(timespec="seconds")
         click.echo(f"  {each['outcome'] or 'running':9} {began}  {each['job_id']}  {each['agent_id']}")
 
 
 @workers.command()
 @click.argument("worker_id")
+@on_behalf
 @as_json
-def drain(worker_id: str, *, wants_json: bool) -> None:
+def drain(worker_id: str, *, email: str | None, wants_json: bool) -> None:
     """Let a worker take nothing more; what it runs goes on to its end."""
-    _want("drain", "worker.drained", worker_id, wants_json=wants_json)
+    _want("drain", worker_id, email, wants_json=wants_json)
 
 
 @workers.command()
 @click.argument("worker_id")
+@on_behalf
 @as_json
-def resume(worker_id: str, *, wants_json: bool) -> None:
+def resume(worker_id: str, *, email: str | None, wants_json: bool) -> None:
     """Let a drained worker take work again."""
-    _want("resume", "worker.resumed", worker_id, wants_json=wants_json)
+    _want("resume", worker_id, email, wants_json=wants_json)
 
 
 @workers.command()
 @click.argument("worker_id")
+@on_behalf
 @as_json
-def stop(worker_id: str, *, wants_json: bool) -> None:
+def stop(worker_id: str, *, email: str | None, wants_json: bool) -> None:
     """Let a worker end, and hand back what does not end in time; what keeps it running starts it anew."""
-    _want("stop", "worker.stopped", worker_id, wants_json=wants_json)
+    _want("stop", worker_id, email, wants_json=wants_json)
 
 
-def _want(verb: str, action: str, worker_id: str, *, wants_json: bool) -> None:
-    with database() as db:
-        from app.workers import fleet
-
-        row: dict[str, Any] = getattr(fleet, verb)(worker_id, by="cli")
-        record(action, worker_id, by="cli")
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else _line(row))
+def _want(verb: str, worker_id: str, email: str | None, *, wants_json: bool) -> None:
+    with speaker(email) as callboard:
+        row: dict[str, Any] = callboard.workers.steer(quote(worker_id, safe=""), verb).plain()
+    if wants_json:
+        telling.say_json(row)
+    else:
+        click.echo(_line(row))
 
 
 def _line(row: dict[str, Any]) -> str:
     pools = ",".join(row["pools"])
-    return f"{row['worker_id']}  {row['state']:8}  {row['busy']}/{row['threads']} busy  {pools}  {row['release']}"
+    return harmless(
+        f"{row['worker_id']}  {row['state']:8}  {row['busy']}/{row['threads']} busy  {pools}  {row['release']}"
+    )

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from app.cli.agents import database
-from app.cli.speaking import as_json, in_json, record, user_id
+from app.cli import telling
+from app.cli.connected import Failed, on_behalf, rows, speaker
+from app.cli.speaking import as_json, harmless
 from app.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
-    from app.db import Row
-    from app.workflows.definition import Definition
-    from app.workflows.review import Complaint, Review
+    from app.client import Client, WorkflowRun
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+JSON = dict[str, Any]
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-on_behalf = click.option(
-    "--as", "email", help="On whose behalf, by e-mail. Left out: the first admin (ADMIN_EMAIL)."
-)
 PRIORITIES = click.Choice(["critical", "high", "normal", "low"])
+CODES = {"completed": 0, "failed": 3, "cancelled": 4}
+STILL_RUNNING = 5
+INTERRUPTED = 130
+BUSY = ("queued", "retry", "running", "awaiting_input")
+MOST = 1000
+"""Templates in a list."""
 
 
 def with_inputs(command: Command) -> Command:
@@ -65,40 +69,22 @@ def run(
     A value of --input is read as the schema of the inputs wants it: text as it is, anything else as JSON
     (--input 'ideas=["one", "two"]').
     """
-    with database() as db:
-        from app.workflows import runs, templates
-
-        user = user_id(email)
-        template = None if _is_file(target) else templates.get(target, version)
-        wanted = (
-            templates.definition(target, template["version"]) if template else _demanded(Path(target), user)
-        )
-        wish = runs.RunWish(
-            definition=wanted,
-            submitted_by=user,
-            inputs=_inputs(given, inputs_file, wanted),
-            priority=priority,
-            tags=tags,
-            external_key=None if template else wanted.workflow_id,
-            template_name=target if template else None,
-            template_version=template["version"] if template else None,
-        )
-        row = runs.start(wish)
-        record(
-            "workflow.submitted",
-            str(row["workflow_id"]),
-            by=user,
-            name=wanted.name,
-            template=wish.template_name,
-        )
-        db.session.commit()
+    more: JSON = {"priority": priority, "tags": list(tags)}
+    with speaker(email) as callboard:
+        if _is_file(target):
+            text = _demanded(callboard, Path(target))
+            inputs = _inputs(given, inputs_file, _schema(text))
+            made = callboard.workflows.run(text, inputs, **more)
+        else:
+            schema = callboard.workflows.template(target, version).plain()["inputs"]
+            inputs = _inputs(given, inputs_file, schema)
+            made = callboard.workflows.run_template(target, inputs, version=version, **more)
+        shown = callboard.workflows.get(made.workflow_id)
     if wants_json:
-        click.echo(in_json(row))
+        telling.say_json(shown.plain() | made.plain())
         return
-    click.echo(f"{row['workflow_id']}  {row['status']}  {row['total_steps']} steps  {wanted.name}")
-    click.echo(
-        f"Watch it: /workflows/{row['workflow_id']}, or `callboard workflows show {row['workflow_id']}`."
-    )
+    click.echo(harmless(f"{made.workflow_id}  {made.status}  {shown.total_steps} steps  {shown.name}"))
+    click.echo(f"Watch it: /workflows/{made.workflow_id}, or `callboard workflows watch {made.workflow_id}`.")
 
 
 @workflows.command()
@@ -121,88 +107,118 @@ def validate(
     Each mistake stands at its line. Inputs are looked at if you give some. Exit codes: 0 it would run, 1 it would
     not, 2 wrong usage.
     """
-    with database():
-        found = _review(file, given, inputs_file, user_id(email) if email else None)
+    text = _text(file)
+    with speaker(email) as callboard:
+        inputs = _inputs(given, inputs_file, _schema(text)) if given or inputs_file else None
+        found = callboard.workflows.validate(text, inputs).plain()
     if wants_json:
-        click.echo(
-            in_json(
-                {
-                    "valid": not found.complaints,
-                    "problems": [vars(c) for c in found.complaints],
-                    "plan": found.plan,
-                }
-            )
-        )
+        telling.say_json(found)
     else:
         for line in _told(file, found):
             click.echo(line)
-    context.exit(1 if found.complaints else 0)
+    context.exit(0 if found["valid"] else 1)
 
 
 @workflows.command(name="list")
 @click.option("--status", type=click.Choice(["running", "paused", "completed", "failed", "cancelled"]))
 @click.option("--template", help="Only runs of this template.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@on_behalf
 @as_json
-def show_all(*, status: str | None, template: str | None, limit: int, wants_json: bool) -> None:
+def show_all(
+    *, status: str | None, template: str | None, limit: int, email: str | None, wants_json: bool
+) -> None:
     """List runs, newest first."""
-    with database():
-        from app.workflows import queries
-
-        rows = queries.page(status=status, template=template, limit=limit)
+    chosen = {"status": status, "template": template}
+    with speaker(email) as callboard:
+        found = rows(callboard, "/api/v1/workflows", "workflows", most=limit, **chosen)
     if wants_json:
-        click.echo(in_json(rows))
+        telling.say_json(found)
         return
-    for row in rows:
+    if not found:
+        click.echo("No runs. Start one: callboard workflows run --help", err=True)
+    for row in map(telling.timed, found):
         steps = f"{row['completed_steps']}/{row['total_steps']}"
-        click.echo(
-            f"{row['workflow_id']}  {row['status']:10} {steps:>7}  {row['submitted_at']:%Y-%m-%d %H:%M}  {row['name']}"
-        )
+        line = f"{row['workflow_id']}  {row['status']:10} {steps:>7}  {row['submitted_at']:%Y-%m-%d %H:%M}  {row['name']}"
+        click.echo(harmless(line))
 
 
 @workflows.command()
 @click.argument("workflow_id", type=click.UUID)
+@on_behalf
 @as_json
-def show(workflow_id: Any, *, wants_json: bool) -> None:
+def show(workflow_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Show a run and its steps."""
-    with database():
-        from app.workflows import document
-
-        shown = document.of(str(workflow_id), content=True)
+    with speaker(email) as callboard:
+        shown = callboard.workflows.get(str(workflow_id)).plain()
     if wants_json:
-        click.echo(in_json(shown))
+        telling.say_json(shown)
         return
     click.echo(
-        f"{shown['name']}: {shown['status']}, {shown['completed_steps']} of {shown['total_steps']} steps"
+        harmless(
+            f"{shown['name']}: {shown['status']}, {shown['completed_steps']} of {shown['total_steps']} steps"
+        )
     )
     if shown["error"]:
-        click.echo(f"  {shown['error'].get('message', '')}")
+        click.echo(harmless(f"  {shown['error'].get('message', '')}"))
     for step in shown["steps"]:
         click.echo(_step_line(step))
 
 
 @workflows.command()
 @click.argument("workflow_id", type=click.UUID)
+@click.option(
+    "--timeout", type=float, metavar="SECONDS", help="Stop watching after so long; the run goes on."
+)
+@on_behalf
 @as_json
-def cancel(workflow_id: Any, *, wants_json: bool) -> None:
+def watch(workflow_id: Any, *, timeout: float | None, email: str | None, wants_json: bool) -> None:
+    """Watch a run until it ends, a line for each change. Exit codes as for `jobs watch`."""
+    from app.client import StillRunning
+
+    name = str(workflow_id)
+    with speaker(email) as callboard:
+        try:
+            done = callboard.workflows.wait(
+                name, timeout=timeout, on_change=None if wants_json else _tell_change
+            )
+        except StillRunning:
+            done = None
+        except KeyboardInterrupt:
+            click.echo(f"\nThe run goes on. Watch it again: callboard workflows watch {name}", err=True)
+            sys.exit(INTERRUPTED)
+        if wants_json:
+            telling.say_json((done or callboard.workflows.get(name)).plain())
+    if done is None:
+        click.echo(f"Still running; it goes on. Watch it again: callboard workflows watch {name}", err=True)
+    sys.exit(STILL_RUNNING if done is None else CODES.get(done.status, 1))
+
+
+@workflows.command()
+@click.argument("workflow_id", type=click.UUID)
+@on_behalf
+@as_json
+def cancel(workflow_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Cancel a run with all its jobs, questions and inner runs."""
-    _steer("cancel", str(workflow_id), wants_json=wants_json)
+    _steer("cancel", str(workflow_id), email, wants_json=wants_json)
 
 
 @workflows.command()
 @click.argument("workflow_id", type=click.UUID)
+@on_behalf
 @as_json
-def pause(workflow_id: Any, *, wants_json: bool) -> None:
+def pause(workflow_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Pause a run: what runs goes on, nothing new is started."""
-    _steer("pause", str(workflow_id), wants_json=wants_json)
+    _steer("pause", str(workflow_id), email, wants_json=wants_json)
 
 
 @workflows.command()
 @click.argument("workflow_id", type=click.UUID)
+@on_behalf
 @as_json
-def resume(workflow_id: Any, *, wants_json: bool) -> None:
+def resume(workflow_id: Any, *, email: str | None, wants_json: bool) -> None:
     """Let a paused run go on."""
-    _steer("resume", str(workflow_id), wants_json=wants_json)
+    _steer("resume", str(workflow_id), email, wants_json=wants_json)
 
 
 @workflows.command()
@@ -212,15 +228,12 @@ def resume(workflow_id: Any, *, wants_json: bool) -> None:
 @as_json
 def retry(workflow_id: Any, *, from_step: str | None, email: str | None, wants_json: bool) -> None:
     """Run a finished run again, as a new one that keeps the steps that completed."""
-    user = None
-    with database() as db:
-        from app.workflows import runs
-
-        user = user_id(email)
-        row = runs.retry(str(workflow_id), by=user, from_step=from_step)
-        record("workflow.retried", str(workflow_id), by=user, new_workflow_id=str(row["workflow_id"]))
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else f"{row['workflow_id']}  {row['status']}")
+    with speaker(email) as callboard:
+        made = callboard.workflows.retry(str(workflow_id), from_step=from_step)
+    if wants_json:
+        telling.say_json(made.plain())
+    else:
+        click.echo(f"{made.workflow_id}  {made.status}")
 
 
 @workflows.group()
@@ -230,18 +243,18 @@ def templates() -> None:
 
 @templates.command(name="list")
 @click.option("--q", help="In the name, title or description.")
+@on_behalf
 @as_json
-def list_templates(*, q: str | None, wants_json: bool) -> None:
+def list_templates(*, q: str | None, email: str | None, wants_json: bool) -> None:
     """List templates: name, version, visibility, title."""
-    with database():
-        from app.workflows import templates as room
-
-        rows = room.page("", is_admin=True, q=q, limit=1000)
+    with speaker(email) as callboard:
+        found = rows(callboard, "/api/v1/workflow-templates", "templates", most=MOST, q=q)
     if wants_json:
-        click.echo(in_json(rows))
+        telling.say_json(found)
         return
-    for row in rows:
-        click.echo(f"{row['name']:32} v{row['current_version']:<4} {row['visibility']:8} {row['title']}")
+    for row in found:
+        line = f"{row['name']:32} v{row['current_version']:<4} {row['visibility']:8} {row['title']}"
+        click.echo(harmless(line))
 
 
 @templates.command()
@@ -267,56 +280,54 @@ def save(
     wants_json: bool,
 ) -> None:
     """Save the workflow in FILE as the template NAME; a new version if something differs."""
-    with database() as db:
-        from app.workflows import templates as room
-
-        user = user_id(email)
-        found = _review(file, (), None, user)
-        if found.complaints:
+    visibility = None if shared is None else "shared" if shared else "private"
+    text = _text(file)
+    with speaker(email) as callboard:
+        found = callboard.workflows.validate(text).plain()
+        if not found["valid"]:
             for line in _told(file, found):
                 click.echo(line, err=True)
             context.exit(1)
-        visibility: Any = None if shared is None else "shared" if shared else "private"
-        row = room.save(name, by=user, text=_text(file), title=title, visibility=visibility, note=note)
-        record("workflow_template.saved", name, by=user, version=row["version"])
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else f"{name} v{row['version']}, {row['visibility']}")
+        kept = callboard.workflows.save(name, text, title=title, visibility=visibility, note=note).plain()
+    if wants_json:
+        telling.say_json(kept)
+    else:
+        click.echo(f"{name} v{kept['version']}, {kept['visibility']}")
 
 
 @templates.command(name="show")
 @click.argument("name")
 @click.option("--version", type=click.IntRange(1), help="Left out: the current one.")
+@on_behalf
 @as_json
-def show_template(name: str, *, version: int | None, wants_json: bool) -> None:
+def show_template(name: str, *, version: int | None, email: str | None, wants_json: bool) -> None:
     """Print the definition of the template NAME as it was saved; with --json everything about it."""
-    with database():
-        from app.workflows import templates as room
-
-        row = room.get(name, version)
+    with speaker(email) as callboard:
+        found = callboard.workflows.template(name, version).plain()
     if wants_json:
-        click.echo(in_json(row))
+        telling.say_json(found)
     else:
-        click.echo(row["source"], nl=not row["source"].endswith("\n"))
+        click.echo(found["source"], nl=not found["source"].endswith("\n"))
 
 
 @templates.command()
 @click.argument("name")
+@on_behalf
 @as_json
-def versions(name: str, *, wants_json: bool) -> None:
+def versions(name: str, *, email: str | None, wants_json: bool) -> None:
     """List the versions of the template NAME, newest first."""
-    with database():
-        from app.workflows import templates as room
-
-        rows = room.versions(name)
+    with speaker(email) as callboard:
+        found = callboard.workflows.versions(name)
     if wants_json:
-        click.echo(in_json(rows))
+        telling.say_json(found)
         return
-    for row in rows:
+    for row in map(telling.timed, found):
         change = "" if row["added"] is None else f"+{row['added']} -{row['removed']}"
         sign = "*" if row["current"] else " "
-        click.echo(
+        line = (
             f"{sign} v{row['version']:<4} {row['created_at']:%Y-%m-%d %H:%M}  {change:12} {row['note'] or ''}"
         )
+        click.echo(harmless(line))
 
 
 @templates.command()
@@ -326,25 +337,27 @@ def versions(name: str, *, wants_json: bool) -> None:
 @as_json
 def restore(name: str, version: int, *, email: str | None, wants_json: bool) -> None:
     """Make VERSION of the template NAME current again, as a new version."""
-    with database() as db:
-        from app.workflows import templates as room
-
-        user = user_id(email)
-        row = room.restore(name, version, by=user)
-        record("workflow_template.restored", name, by=user, restored=version, version=row["version"])
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else f"{name} v{row['version']}, as v{version}")
+    with speaker(email) as callboard:
+        kept = callboard.workflows.restore(name, version).plain()
+    if wants_json:
+        telling.say_json(kept)
+    else:
+        click.echo(f"{name} v{kept['version']}, as v{version}")
 
 
-def _steer(verb: str, workflow_id: str, *, wants_json: bool) -> None:
-    with database() as db:
-        from app.workflows import runs
+def _steer(verb: str, workflow_id: str, email: str | None, *, wants_json: bool) -> None:
+    with speaker(email) as callboard:
+        now = callboard.workflows.steer(workflow_id, verb)
+    if wants_json:
+        telling.say_json(now.plain())
+    else:
+        click.echo(f"{workflow_id}  {now.status}")
 
-        row = {"cancel": runs.cancel, "pause": runs.pause, "resume": runs.resume}[verb](workflow_id)
-        done = {"cancel": "cancelled", "pause": "paused", "resume": "resumed"}[verb]
-        record(f"workflow.{done}", workflow_id, by="cli")
-        db.session.commit()
-    click.echo(in_json(row) if wants_json else f"{workflow_id}  {row['status']}")
+
+def _tell_change(run: WorkflowRun) -> None:
+    busy = [step["step_id"] for step in run.steps if step["status"] in BUSY]
+    line = f"{datetime.now().astimezone():%H:%M:%S}  {run.status:10} {run.completed_steps}/{run.total_steps}  {', '.join(busy)}"
+    click.echo(harmless(line).rstrip(), err=True)
 
 
 def _is_file(target: str) -> bool:
@@ -352,23 +365,26 @@ def _is_file(target: str) -> bool:
     return path.is_file() or path.suffix in (".yaml", ".yml", ".json") or len(path.parts) > 1
 
 
-def _demanded(file: Path, user: str) -> Definition:
-    """The definition in a file; raises Invalid with all that is wrong, each at its line."""
+def _demanded(callboard: Client, file: Path) -> str:
+    """The text of a file that would run; raises with all that is wrong, each at its line."""
     if not file.is_file():
         raise NotFound(f"there is no file {file}")
-    found = _review(file, (), None, user)
-    if found.definition is None or found.complaints:
-        raise Invalid("\n".join(_told(file, found)))
-    return found.definition
+    text = _text(file)
+    found = callboard.workflows.validate(text).plain()
+    if not found["valid"]:
+        raise Failed("\n".join(_told(file, found)))
+    return text
 
 
-def _review(file: Path, given: tuple[str, ...], inputs_file: Path | None, user: str | None) -> Review:
-    from app.workflows import review, templates as room  # noqa: I001 - one line each would hide what is imported late
+def _schema(text: str) -> JSON | None:
+    """The schema of the inputs of a workflow, if it can be read; what is wrong with it the server says."""
+    from app.workflows import source
 
-    found = review.of_text(_text(file), room.knowledge(user))
-    if found.definition is None or not (given or inputs_file):
-        return found
-    return review.of_text(_text(file), room.knowledge(user), _inputs(given, inputs_file, found.definition))
+    try:
+        read = source.parse(text)[0]
+    except Invalid:
+        return None
+    return read.get("inputs") if isinstance(read, dict) else None
 
 
 def _text(file: Path) -> str:
@@ -378,18 +394,19 @@ def _text(file: Path) -> str:
         raise Invalid(f"{file} cannot be read: {wrong}") from wrong
 
 
-def _inputs(given: tuple[str, ...], file: Path | None, definition: Definition) -> dict[str, Any]:
-    inputs = _of_file(file) if file else {}
-    rules = (definition.inputs or {}).get("properties", {})
+def _inputs(given: tuple[str, ...], file: Path | None, schema: Any) -> JSON:
+    inputs = of_file(file) if file else {}
+    rules = schema.get("properties") if isinstance(schema, dict) else None
     for each in given:
         name, sign, value = each.partition("=")
         if not sign or not name:
             raise click.UsageError(f"--input {each}: write NAME=VALUE")
-        inputs[name] = _value(value, rules.get(name))
+        inputs[name] = _value(value, rules.get(name) if isinstance(rules, dict) else None)
     return inputs
 
 
-def _of_file(file: Path) -> dict[str, Any]:
+def of_file(file: Path) -> JSON:
+    """The names and values in a YAML or JSON file."""
     from app.workflows import source
 
     try:
@@ -411,28 +428,27 @@ def _value(text: str, rule: Any) -> Any:
         return text
 
 
-def _told(file: Path, found: Review) -> Iterator[str]:
-    for complaint in found.complaints:
-        yield _complaint_line(file, complaint)
-    if found.plan is not None and found.definition is not None:
-        from app.workflows import plan
-
-        yield f"{file}: it would run, {plan.total(found.definition)} steps"
-        for number, wave in enumerate(found.plan["waves"], 1):
-            yield f"  {number}. " + ", ".join(_planned(step) for step in wave)
+def _told(file: Path, found: JSON) -> Iterator[str]:
+    for problem in found["problems"]:
+        yield harmless(_problem_line(file, problem))
+    if found["plan"] is not None:
+        yield f"{file}: it would run, {found['plan']['total_steps']} steps"
+        for number, wave in enumerate(found["plan"]["waves"], 1):
+            yield harmless(f"  {number}. " + ", ".join(_planned(step) for step in wave))
 
 
-def _complaint_line(file: Path, complaint: Complaint) -> str:
-    words = " ".join(filter(None, (complaint.message, complaint.hint)))
-    place = f"{file}:{complaint.line}" if complaint.line else str(file)
-    return f"{place}: {complaint.pointer}: {words}" if complaint.pointer else f"{place}: {words}"
+def _problem_line(file: Path, problem: JSON) -> str:
+    words = " ".join(filter(None, (problem["message"], problem["hint"])))
+    place = f"{file}:{problem['line']}" if problem["line"] else str(file)
+    return f"{place}: {problem['pointer']}: {words}" if problem["pointer"] else f"{place}: {words}"
 
 
-def _planned(step: Row) -> str:
+def _planned(step: JSON) -> str:
     what = step.get("agent_id") or step.get("kind")
     return f"{step['step_id']} ({what})"
 
 
-def _step_line(step: Row) -> str:
+def _step_line(step: JSON) -> str:
     why = (step["error"] or {}).get("message") or step["status_reason"] or ""
-    return f"  {step['step_id']:24} {step['status']:14} {step['agent_id'] or step['kind']:24} {why}".rstrip()
+    what = step["agent_id"] or step["kind"]
+    return harmless(f"  {step['step_id']:24} {step['status']:14} {what:24} {why}").rstrip()

@@ -29,6 +29,7 @@ from app.client.shapes import (
     Poll,
     Session,
     StatusDocument,
+    WorkflowRun,
 )
 from app.client.waiting import StillRunning, Trouble
 
@@ -57,4 +58,5 @@ __all__ = [
     "StatusDocument",
     "StillRunning",
     "Trouble",
+    "WorkflowRun",
 ]

@@ -109,6 +109,10 @@ class Calls:
         """Close the connections; the client is not usable afterwards."""
         self._http.close()
 
+    def rest(self, seconds: float) -> None:
+        """Wait before asking again."""
+        self._pause(seconds)
+
     def call(
         self,
         method: str,

@@ -13,6 +13,7 @@ from app.client.jobs import Jobs, listed
 from app.client.others import Budgets, DeadLetters, Keys, Queues, Users, Workers
 from app.client.sessions import Sessions
 from app.client.shapes import Agent, Approval, Page, Shape
+from app.client.workflows import Schedules, Workflows
 
 
 class Client(Jobs):
@@ -40,6 +41,8 @@ class Client(Jobs):
         self.users = Users(self)
         self.queues = Queues(self)
         self.workers = Workers(self)
+        self.workflows = Workflows(self)
+        self.schedules = Schedules(self)
 
     def __enter__(self) -> Self:
         return self
@@ -57,10 +60,18 @@ class Client(Jobs):
         return Agent.model_validate(self.call("GET", f"/api/v1/agents/{quote(agent_id, safe='')}"))
 
     def search(
-        self, q: str, *, kinds: list[str] | None = None, limit: int | None = None
+        self,
+        q: str,
+        *,
+        kinds: list[str] | None = None,
+        limit: int | None = None,
+        session_id: str | None = None,
+        semantic: bool = False,
     ) -> dict[str, list[JSON]]:
-        """What fits the words, or the beginning of an id, by kind."""
-        query = {"q": q, "type": kinds, "limit": limit}
+        """What fits the words, or the beginning of an id, by kind; of one session, and by its meaning, if wanted."""
+        query = {"q": q, "type": kinds, "limit": limit, "session_id": session_id}
+        if semantic:
+            query["semantic"] = True
         found: dict[str, list[JSON]] = self.call("GET", "/api/v1/search", query=query)["results"]
         return found
 

@@ -229,6 +229,19 @@ class DeadLetter(Shape):
     new_job_id: str | None = None
 
 
+class WorkflowRun(Shape):
+    """A run of a workflow; with `steps` where one is shown."""
+
+    workflow_id: str
+    status: str
+    name: str = ""
+    total_steps: int = 0
+    completed_steps: int = 0
+    version: int = 0
+    steps: list[JSON] = []
+    poll: Poll = Poll()
+
+
 class Session(Shape):
     """A shared workspace of people and agents."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, render_template, request, url_for
+from flask import Response, current_app, jsonify, render_template, request, url_for
 
 from app import search
 from app.accounts.permissions import may
@@ -12,6 +12,7 @@ from app.dashboard import nav
 from app.dashboard.session import asking
 from app.dashboard.words import short
 from app.db import Row
+from app.settings import Settings
 
 WORDS = {
     "jobs": "Jobs",
@@ -50,14 +51,24 @@ DOINGS = (
 
 
 def page() -> str:
-    """GET /search?q=&type=: what was found, by kind."""
+    """GET /search?q=&type=&semantic=: what was found, by kind; by meaning, too, if that is ticked and configured."""
     asked = request.args.get("q", "").strip()[: search.LONGEST]
     kind = request.args.get("type", "")
     kinds = (kind,) if kind in search.KINDS else ()
-    found = search.find(asked, asking(), kinds=kinds, limit=search.MOST if kinds else ON_THE_PAGE)
+    settings: Settings = current_app.config["CALLBOARD"]
+    semantic = bool(settings.embedding_model) and request.args.get("semantic") == "true"
+    meaning = search.Question()
+    if asked and semantic:
+        meaning = search.question(asked, settings.embedding_model, settings.secret)
+    found = search.find(
+        asked, asking(), kinds=kinds, limit=search.MOST if kinds else ON_THE_PAGE, meant=meaning.meant
+    )
     return render_template(
         "search/page.html",
         q=asked,
+        can_mean=bool(settings.embedding_model),
+        semantic=semantic,
+        note=meaning.note,
         suggestions=search.suggest(asked, asking()) if asked else [],
         pieces=pieces,
         kind=kind if kinds else "",

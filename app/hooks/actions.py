@@ -6,6 +6,7 @@ came. What came is data: braces in it are never read, and it cannot choose agent
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -18,8 +19,8 @@ from app.db import Row, db
 from app.errors import CallboardError, Conflict, Forbidden, Invalid
 from app.jobs import intake, lifecycle
 from app.jobs.intake import Wish
-from app.sessions import changes as sessions
 from app.sessions import access, commands, delegating
+from app.sessions import changes as sessions
 from app.workflows import intake as intake_of_runs
 from app.workflows import runs, templates
 from app.workflows.references import Named, resolve, scan
@@ -27,9 +28,13 @@ from app.workflows.runs import RunWish
 
 ROOTS: Final = ("body", "event", "delivery", "hook")
 LONGEST_CORRELATION = 200
-WRITTEN_SECRET: Final = (
-    "is secret, and a rule is kept and shown as it is written; let it come with the webhook, like {{body.token}}"
+WRITTEN_DOWN: Final = "is secret, and a rule is kept and shown as it is written; let it come with the webhook, like {{body.token}}"
+CHOSEN_OUTSIDE: Final = "says what is done, and what comes in is only data for it; write it down here"
+_CHOOSES: Final = re.compile(
+    r"/action/payload/(agent_id|agent_name|steps(?!.*/parameters/).*"
+    r"|commands(/\d+(/command|/payload(/agent_id|/agent_name)?)?)?)"
 )
+"""What of the payload of a session's command says who does what."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Priority = Literal["critical", "high", "normal", "low"]
@@ -124,10 +129,11 @@ def checked(action: Mapping[str, Any], who: Principal) -> dict[str, Any]:
         raise _invalid([_told(fault) for fault in error.errors(include_url=False)][:50]) from error
     kept = read.model_dump(exclude_none=True)
     found, wrong = scan(kept, "/action", ROOTS)
+    wrong += [(each.pointer, CHOSEN_OUTSIDE) for each in found if _CHOOSES.fullmatch(each.pointer)]
     wrong += _unknown(read, who)
     if not wrong:
         filled_in = [each.pointer for each in found]
-        wrong += [(at, WRITTEN_SECRET) for at in _secret(read, who) if not _any_within(at, filled_in)]
+        wrong += [(at, WRITTEN_DOWN) for at in _secret(read, who) if not _any_within(at, filled_in)]
     if wrong:
         raise _invalid(wrong)
     return kept

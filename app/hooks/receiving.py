@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import uuid_utils.compat
 
+from app import audit
 from app.agents import secrecy
 from app.db import Row, db, dumps
-from app.errors import CallboardError, Forbidden, NotFound, Unauthenticated
+from app.errors import Forbidden, NotFound, Unauthenticated
 from app.hooks import actions, keeping, reading, rules, signatures
 from app.hooks.changes import SHARED
 from app.observe import logs
@@ -176,7 +178,10 @@ def _command(hook: Row, message: reading.Message) -> tuple[str, list[dict[str, A
 def _kept(hook: Row, message: reading.Message, body: bytes) -> bytes:
     """The body as it came; of a session's command without what the agents it hands work to call secret."""
     secret = frozenset(commands.secret_places(message.body)) if hook["provider"] == reading.SESSION else ()
-    return dumps(secrecy.masked(message.body, secret)).encode() if secret else body
+    if not secret:
+        return body
+    shallow = orjson.loads(dumps(message.body))  # ends where nobody looks for secrets any more
+    return dumps(secrecy.masked(shallow, secret)).encode()
 
 
 def _received(hook: Row, row: Row, *, duplicate: bool = False) -> Received:
@@ -200,8 +205,8 @@ def _made(hook: Row, outside: Outside) -> Row:
         "SELECT user_id::text FROM users WHERE email = lower(%(email)s)", email=outside.admin_email
     )
     if owner is None:
-        raise CallboardError("there is no first admin yet; start Callboard once with `callboard prepare`")
-    db.run(
+        raise Unauthenticated("There is no first admin whom WEBHOOK_SECRET could act for; see ADMIN_EMAIL.")
+    made = db.run(
         """INSERT INTO hooks (hook_id, slug, name, provider, owner, secret)
            VALUES (%(id)s, %(slug)s, 'By WEBHOOK_SECRET', %(provider)s, %(owner)s, %(secret)s)
            ON CONFLICT (slug) DO NOTHING""",
@@ -211,6 +216,9 @@ def _made(hook: Row, outside: Outside) -> Row:
         owner=owner,
         secret=signatures.sealed(hook_id, signatures.fresh(SHARED[slug])),
     )
+    if made:
+        details = {"slug": slug, "provider": SHARED[slug], "by": "WEBHOOK_SECRET"}
+        audit.record("hook.created", actor=owner, subject=hook_id, details=details)
     return admit(slug, ip=None, outside=Outside(secret=outside.secret))
 
 

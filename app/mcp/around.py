@@ -86,11 +86,16 @@ def search(
         ),
     ] = None,
     limit: Annotated[int, Field(ge=1, le=20, description="Entries of each kind.")] = 10,
+    session_id: Annotated[str | None, Field(description="Find only this session and what is in it.")] = None,
+    semantic: Annotated[
+        bool, Field(description="What sessions hold also by its meaning; where that is off, `note` says so.")
+    ] = False,
 ) -> Found:
     """Find whatever you may see by words: tasks, workflows, schedules, agents, and what sessions hold."""
-    return Found.model_validate(
-        ask("GET", "/api/v1/search", query=given(q=words, type=kinds or None, limit=limit))
-    )
+    query = given(q=words, type=kinds or None, limit=limit, session_id=session_id)
+    if semantic:
+        query["semantic"] = True
+    return Found.model_validate(ask("GET", "/api/v1/search", query=query))
 
 
 def _line(agent: JSON) -> AgentLine:

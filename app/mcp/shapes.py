@@ -219,7 +219,9 @@ class QueueStats(BaseModel):
 
 
 class Found(BaseModel):
-    """What was found, by kind."""
+    """What was found, by kind; `note` says why not by its meaning, though that was asked for."""
 
     q: str
     results: dict[str, list[JSON]]
+    semantic: bool = False
+    note: str = ""

@@ -10,6 +10,7 @@ import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
+from app.client.calls import AWAY_STATUSES
 from app.mcp.caller import Forbidden, Refused, ask, given, page, present
 from app.mcp.shapes import (
     JSON,
@@ -253,13 +254,19 @@ def status(task_id: str, log_lines: int = 0) -> TaskStatus:
 
 
 async def _watch(task_id: str, until: float, log_lines: int) -> TaskStatus:
-    """Ask as often as the server says, and no oftener."""
+    """Ask as often as the server says, and no oftener; a server that is being restarted is waited for as well."""
     while True:
-        now = await anyio.to_thread.run_sync(status, task_id, log_lines)
-        left = until - time.monotonic()
-        if now.done or now.status == "awaiting_input" or left <= 0:
-            return now
-        await anyio.sleep(min((now.poll_after_ms or 1000) / 1000, left))
+        pause = 1.0
+        try:
+            now = await anyio.to_thread.run_sync(status, task_id, log_lines)
+        except Refused as refused:
+            if refused.status not in (None, *AWAY_STATUSES) or time.monotonic() >= until:
+                raise
+        else:
+            if now.done or now.status == "awaiting_input" or time.monotonic() >= until:
+                return now
+            pause = (now.poll_after_ms or 1000) / 1000
+        await anyio.sleep(max(0.0, min(pause, until - time.monotonic())))
 
 
 def _bounded(lines: list[JSON]) -> list[JSON]:

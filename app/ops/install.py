@@ -22,7 +22,8 @@ PYTHON = PLACE / "bin" / "python"
 COMMAND = PLACE / "bin" / "callboard"
 # -P: a folder named app where somebody stands is not ours.
 SCRIPT = """#!/bin/sh
-here=$(cd "$(dirname "$0")/../.." && pwd)
+own=$0; [ -L "$own" ] && own=$(readlink -f "$own")
+here=$(cd "$(dirname "$own")/../.." && pwd)
 PYTHONPATH="$here" exec "$here/.venv/bin/python" -P -m app "$@"
 """
 # tests/requirements.txt holds everything that requirements.txt holds, at the same versions.
@@ -51,7 +52,7 @@ def main(file: str) -> int:
 
 
 def provide_command() -> None:
-    """Write `.venv/bin/callboard`, which works from any folder."""
+    """Write `.venv/bin/callboard`, which works from any folder, and through a link to it."""
     if not COMMAND.exists() or COMMAND.read_text() != SCRIPT:
         COMMAND.write_text(SCRIPT)
         COMMAND.chmod(0o755)

@@ -162,15 +162,20 @@ def restore(session_id: str, *, who: Principal) -> Row:
 def purge(days: int, limit: int = 200) -> int:
     """Remove sessions that were deleted so many days ago, with all that is in them; answers how many.
 
-    Jobs that they handed out have a retention of their own. The ids are free again.
+    Jobs and runs that they handed out have a retention of their own. The ids are free again, so these forget whose they
+    were: another session of that id must neither show them nor hear of them.
     """
-    return db.run(
+    rows = db.rows(
         """DELETE FROM sessions WHERE session_id IN (
                SELECT session_id FROM sessions WHERE deleted_at < now() - %(days)s * interval '1 day'
-               ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)""",
+               ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) RETURNING session_id""",
         days=days,
         limit=limit,
     )
+    gone = [row["session_id"] for row in rows]
+    for table in ("jobs", "workflows") if gone else ():
+        db.run(f"UPDATE {table} SET session_id = NULL WHERE session_id = ANY(%(gone)s)", gone=gone)
+    return len(gone)
 
 
 def _now(session_id: str) -> Row:

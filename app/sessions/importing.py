@@ -79,7 +79,8 @@ def take_in(path: Path, *, who: Principal, dry_run: bool = False) -> Told:
     if dry_run:
         told.status = WOULD
         return told
-    _write(found, who)
+    if not _write(found, who):  # another import, of the same folder perhaps, was quicker
+        return _recognised(told, _there(found.session_id), digest)
     _verify(found)
     more = told.counts | {"file": path.name[:200], "sha256": digest}
     events.append(
@@ -95,7 +96,10 @@ def counts(found: Found) -> dict[str, int]:
 
 
 def archive(path: Path, today: date) -> Path:
-    """Move an imported file into archived-<date> beside it, and answer where it is; nothing there is overwritten."""
+    """Move an imported file into archived-<date> beside it, and answer where it is; nothing there is overwritten.
+
+    FileNotFoundError if another import has put it away.
+    """
     folder = path.parent / f"archived-{today.isoformat()}"
     folder.mkdir(exist_ok=True)
     if folder.is_symlink():
@@ -108,7 +112,11 @@ def archive(path: Path, today: date) -> Path:
             number += 1
             place = folder / f"{path.stem}-{number}{path.suffix}"
         else:
-            path.unlink()
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                place.unlink()
+                raise
             return place
 
 
@@ -151,13 +159,20 @@ def _recognised(told: Told, before: Row, digest: str) -> Told:
     raise Conflict(f"there is another session {told.session_id} already; give this one another id")
 
 
-def _write(found: Found, who: Principal) -> None:
+def _there(session_id: str) -> Row:
+    row = access.find(session_id, hold=True)
+    assert row is not None
+    return row
+
+
+def _write(found: Found, who: Principal) -> bool:
+    """Whether it could be written: not if somebody made a session of this id meanwhile."""
     now = clock.now()
-    db.run(
+    if not db.run(
         """INSERT INTO sessions (session_id, title, status, owner, participants, metadata, summary, message_count,
                created_at, updated_at, completed_at)
            VALUES (%(id)s, %(title)s, %(status)s, %(owner)s, %(participants)s, %(metadata)s, %(summary)s, %(messages)s,
-               %(created_at)s, %(updated_at)s, %(completed_at)s)""",
+               %(created_at)s, %(updated_at)s, %(completed_at)s) ON CONFLICT (session_id) DO NOTHING""",
         id=found.session_id,
         title=found.title,
         status=found.status,
@@ -169,7 +184,8 @@ def _write(found: Found, who: Principal) -> None:
         created_at=found.created_at or now,
         updated_at=found.updated_at or now,
         completed_at=(found.updated_at or now) if found.status == "completed" else None,
-    )
+    ):
+        return False
     db.insert_many(
         """INSERT INTO session_messages
                (message_id, session_id, place, speaker, text, said_at, metadata, added_by) VALUES %s""",
@@ -196,6 +212,7 @@ def _write(found: Found, who: Principal) -> None:
             for each in found.artifacts
         ],
     )  # fmt: skip
+    return True
 
 
 def _new_id() -> str:

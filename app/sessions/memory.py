@@ -118,8 +118,12 @@ def get(session_id: str, key: str) -> Row:
 def forget(session_id: str, key: str, *, by: str) -> None:
     """Remove the memory under `key` for good; NotFound if there is none."""
     access.open_to_content(session_id)
-    if not db.run(
-        "DELETE FROM memories WHERE session_id = %(id)s AND key = %(key)s", id=session_id, key=storable(key)
+    if not db.value(
+        """WITH gone AS (DELETE FROM memories WHERE session_id = %(id)s AND key = %(key)s RETURNING memory_id),
+                meaning AS (DELETE FROM session_vectors USING gone WHERE kind = 'memory' AND subject_id = memory_id)
+           SELECT memory_id FROM gone""",
+        id=session_id,
+        key=storable(key),
     ):
         raise _nothing(session_id, key)
     events.append(session_id, "memory.forgotten", {"key": key}, by)

@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REAL, TSVECTOR
+from sqlalchemy.dialects.postgresql import BIT, JSONB, REAL, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -175,7 +175,7 @@ class SessionEvent(Base):
 
 
 class SessionVector(Base):
-    """The meaning of one text as an embedding provider has it; only where one is configured."""
+    """The meaning of one text as an embedding provider has it, or that it waits for it; only where one is configured."""
 
     __tablename__ = "session_vectors"
 
@@ -186,7 +186,15 @@ class SessionVector(Base):
     of_version: Mapped[int] = mapped_column(
         Integer, server_default="1"
     )  # of the memory; others do not change
-    vector: Mapped[list[float]] = mapped_column(ARRAY(REAL))
-    at: Mapped[datetime] = mapped_column(When, server_default=func.now())
+    vector: Mapped[list[float]] = mapped_column(ARRAY(REAL), server_default="{}")  # of length 1
+    signs: Mapped[str | None] = mapped_column(
+        BIT(varying=True)
+    )  # 1 for each number above 0: what is compared first; None while it waits
+    at: Mapped[datetime] = mapped_column(
+        When, server_default=func.now()
+    )  # when it was made; of one that waits, when it may be asked for
 
-    __table_args__ = (Index("ix_session_vectors_session", "session_id", "model"),)
+    __table_args__ = (
+        Index("ix_session_vectors_session", "session_id", "model", "kind", "subject_id"),
+        Index("ix_session_vectors_waiting", "subject_id", postgresql_where=text("signs IS NULL")),
+    )

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from app.accounts.permissions import Principal, may
 from app.db import Row, db, storable
-from app.sessions import access
+from app.sessions import access, meaning
+from app.sessions.meaning import Meant
 
 KINDS = ("sessions", "memories", "messages", "artifacts")
 LONGEST = 200
 MOST = 50
 CANDIDATES = 200
 """Of each kind so many of the newest that fit are weighed: what everything fits must not cost more."""
+WINDOW = 5000
+"""Where so many of the newest hold enough that begins as the last word does, older ones are not looked at."""
 VOCABULARY, MOST_SUGGESTED = 300, 8
 """Newest texts from which words are suggested, and how many suggestions there are."""
 SHORTEST = 2
+_RANKS = 60
+"""How little the very first places count above the others, where two lists are blended."""
 FADING_DAYS = 90.0
 """After so many days a find counts half."""
 
@@ -45,18 +50,65 @@ def find(
     kinds: Iterable[str] = KINDS,
     session_id: str | None = None,
     limit: int = 20,
+    meant: Meant | None = None,
 ) -> list[Row]:
     """What fits `text`: {kind, id, session_id, session_title, title, excerpt, score, at, path}, the best first.
 
     `excerpt` is plain text with the words that fit between [[ and ]]. Of deleted sessions, and of those that `who` may
     not read, nothing is found; who may only see that a session is there finds it by its title. At most `limit`, which
-    is at most MOST.
+    is at most MOST. With `meant`, which is `text` as a model has it, also what means something like it.
     """
+    wanted = [kind for kind in KINDS if kind in set(kinds)]
+    found = _by_words(text, who, wanted, session_id, limit)
+    if meant is not None:
+        near = meaning.nearest(
+            meant,
+            who,
+            kinds=wanted,
+            session_id=session_id,
+            also=[row["id"] for row in found if row["kind"] != "sessions"],
+        )
+        return _blended(found, near[: min(limit, MOST)])[: min(limit, MOST)]
+    return found
+
+
+def _blended(by_words: list[Row], near: list[tuple[str, str, float]]) -> list[Row]:
+    """Both, by their places: what is far up in one list, or in both, comes first."""
+    rows = {(row["kind"], row["id"]): row for row in by_words}
+    new = [(kind, found_id) for kind, found_id, _ in near if (kind, found_id) not in rows]
+    for kind in {kind for kind, _ in new}:
+        quoted = _quoted(kind, [found_id for of, found_id in new if of == kind])
+        rows |= {(kind, row["id"]): row for row in quoted}
+    scores: dict[tuple[str, str], float] = defaultdict(float)
+    for places in (
+        [(row["kind"], row["id"]) for row in by_words],
+        [(kind, found_id) for kind, found_id, _ in near],
+    ):
+        for place, key in enumerate(places):
+            scores[key] += 1 / (_RANKS + place)
+    found = [row | {"score": scores[key]} for key, row in rows.items()]
+    found.sort(key=lambda row: (-row["score"], -row["at"].timestamp(), row["id"]))
+    return found
+
+
+def _quoted(kind: str, ids: list[str]) -> list[Row]:
+    """Finds in which no word fits, with their beginning."""
+    table, key, title, quoted, at, _, where = _SOURCES[kind]
+    rows = db.rows(
+        f"""SELECT {key}::text AS id, {"x.place" if kind == "messages" else "0"} AS place, x.session_id,
+                   coalesce(nullif(s.title, ''), s.session_id) AS session_title, {title} AS title, {at} AS at,
+                   left({_PLAIN.format(quoted)}, {SHORT}) AS stemmed, '' AS literal
+            FROM {table} x {_JOIN[kind]} WHERE {key} = ANY(%(ids)s::uuid[])""",
+        ids=ids,
+    )
+    return [_shown(kind, row, where) for row in rows]
+
+
+def _by_words(text: str, who: Principal, wanted: list[str], session_id: str | None, limit: int) -> list[Row]:
     words = _words(text)
     parts = _parts(words)
     if not words or (query := db.value(_EXACT, **parts)) is None:
         return []
-    wanted = [kind for kind in KINDS if kind in set(kinds)]
     found = [row for kind in wanted for row in _of_kind(kind, query, who, session_id, limit)]
     begun = db.value(_BEGUN, **parts) if parts["beginning"] and len(found) < limit else None
     if begun is not None:
@@ -165,20 +217,26 @@ def _of_kind(
     if not _may(kind, who):
         return []
     table, key, title, quoted, at, newest, where = _SOURCES[kind]
-    if begun:  # how much begins so is not known to the planner, which must not walk along all of it by time
-        newest = f"({newest})::text"
     place = "x.place" if kind == "messages" else "0"
     sees, values = _seen(kind, who)
     here = "AND x.session_id = %(session)s" if session_id is not None else ""
     named = title if kind == "sessions" else "coalesce(nullif(s.title, ''), s.session_id)"
+    # How much begins so is not known to the planner, which must not walk along all of it by time.
+    fence = "OFFSET 0" if begun else ""
+    source = f"(SELECT x.ctid AS row, x.* FROM {table} x)"
+    if begun and session_id is None and _plenty(kind, query, sees, values):
+        source = _window(kind)
     how = f"CASE WHEN length({quoted}) <= {SHORT} THEN %(whole)s ELSE %(parts)s END"
     rows = db.rows(
-        f"""WITH fitting AS MATERIALIZED (
+        f"""WITH found AS MATERIALIZED (
+                SELECT row FROM (
+                    SELECT x.row, {newest} AS newest FROM {source} x {_JOIN[kind]}
+                    WHERE {sees} {here} AND x.words @@ %(query)s::tsquery {fence}) f
+                ORDER BY newest DESC LIMIT %(candidates)s),
+            fitting AS MATERIALIZED (
                 SELECT {key}::text AS id, {place} AS place, x.session_id, {named} AS session_title, {title} AS title, x.words, {at} AS at,
                        x.ctid AS row
-                FROM {table} x {_JOIN[kind]}
-                WHERE {sees} {here} AND x.words @@ %(query)s::tsquery
-                ORDER BY {newest} DESC LIMIT %(candidates)s),
+                FROM found JOIN {table} x ON x.ctid = found.row {_JOIN[kind]}),
             best AS MATERIALIZED (
                 SELECT f.*, ts_rank(f.words, %(query)s::tsquery, 1)
                        / (1 + greatest(0, extract(epoch FROM now() - f.at)) / 86400 / %(fading)s) AS score
@@ -197,6 +255,24 @@ def _of_kind(
         **values,
     )
     return [_shown(kind, row, where) for row in rows]
+
+
+def _window(kind: str) -> str:
+    """The newest texts of a kind, as a table."""
+    table, _, _, _, _, newest, _ = _SOURCES[kind]
+    return f"(SELECT x.ctid AS row, x.* FROM {table} x ORDER BY {newest} DESC LIMIT {WINDOW})"
+
+
+def _plenty(kind: str, query: str, sees: str, values: dict[str, object]) -> bool:
+    """Whether there are as many candidates as are weighed among the newest alone."""
+    found = db.value(
+        f"""SELECT count(*) FROM (
+                SELECT 1 FROM {_window(kind)} x {_JOIN[kind]} WHERE {sees} AND x.words @@ %(query)s::tsquery
+                LIMIT {CANDIDATES}) f""",
+        query=query,
+        **values,
+    )
+    return bool(found >= CANDIDATES)
 
 
 # Marks that stand in a text itself would be taken for ours.

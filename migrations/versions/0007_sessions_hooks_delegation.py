@@ -178,12 +178,14 @@ def upgrade() -> None:
     sa.Column('session_id', sa.Text(), nullable=False),
     sa.Column('model', sa.Text(), nullable=False),
     sa.Column('of_version', sa.Integer(), server_default='1', nullable=False),
-    sa.Column('vector', sa.ARRAY(sa.REAL()), nullable=False),
+    sa.Column('vector', sa.ARRAY(sa.REAL()), server_default='{}', nullable=False),
+    sa.Column('signs', postgresql.BIT(varying=True), nullable=True),
     sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.ForeignKeyConstraint(['session_id'], ['sessions.session_id'], name=op.f('fk_session_vectors_session_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('kind', 'subject_id', name=op.f('pk_session_vectors'))
     )
-    op.create_index('ix_session_vectors_session', 'session_vectors', ['session_id', 'model'], unique=False)
+    op.create_index('ix_session_vectors_session', 'session_vectors', ['session_id', 'model', 'kind', 'subject_id'], unique=False)
+    op.create_index('ix_session_vectors_waiting', 'session_vectors', ['subject_id'], unique=False, postgresql_where=sa.text('signs IS NULL'))
     op.add_column('jobs', sa.Column('session_id', sa.Text(), nullable=True))
     op.add_column('jobs', sa.Column('parent_job_id', sa.Uuid(as_uuid=False), nullable=True))
     op.add_column('jobs', sa.Column('depth', sa.SmallInteger(), server_default='0', nullable=False))
@@ -210,6 +212,7 @@ def downgrade() -> None:
     op.drop_column('jobs', 'depth')
     op.drop_column('jobs', 'parent_job_id')
     op.drop_column('jobs', 'session_id')
+    op.drop_index('ix_session_vectors_waiting', table_name='session_vectors', postgresql_where=sa.text('signs IS NULL'))
     op.drop_index('ix_session_vectors_session', table_name='session_vectors')
     op.drop_table('session_vectors')
     op.drop_index('uq_session_messages_place', table_name='session_messages')

@@ -19,7 +19,6 @@ from app.api.limits import limiter
 from app.client import Away, CallFailed, Client, Job, NotFound, Refused, StillRunning
 from app.db import db
 from app.jobs import lifecycle
-from app.settings import Settings
 from tests.app.api import world
 from tests.app.serving import Served, served
 
@@ -78,17 +77,6 @@ def make(quick: Engine, server: Served, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture
 def ada(make: Callable[..., Person]) -> Person:
     return make()
-
-
-@pytest.fixture
-def configure(app: Flask) -> Iterator[Callable[..., None]]:
-    before: Settings = app.config["CALLBOARD"]
-
-    def change(**values: object) -> None:
-        app.config["CALLBOARD"] = before.model_copy(update=values)
-
-    yield change
-    app.config["CALLBOARD"] = before
 
 
 def jobs_there() -> int:

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from actors import followups
+from app.accounts.permissions import Principal
 from app.db import db
 from app.jobs import lifecycle
 from app.jobs.claims import Claim, claim_next
@@ -17,6 +18,8 @@ from app.notify import deliveries
 from app.notify.deliveries import Outcome
 from app.quality import drafts
 from app.schedules import changes
+from app.sessions import changes as sessions
+from app.sessions import delegating
 from app.workflows import runs
 from app.workflows.definition import read
 from app.workflows.runs import RunWish
@@ -38,6 +41,7 @@ def test_without_fence_and_lease_the_zombie_is_noticed(fleet: Fleet, storm: Call
     assert fleet.contradictions() or fleet.broken()
 
 
+WHO = Principal(user_id="chaos", email="chaos@example.com", role="user")
 CALL = {"callback_url": "http://127.0.0.1:9/"}
 FINISHED = "(SELECT job_id FROM jobs WHERE status = 'completed' ORDER BY job_id LIMIT 1)"
 WAITING = (
@@ -81,6 +85,8 @@ DAMAGE: dict[str, str] = {
         f"UPDATE jobs SET status = 'cancelled', finished_at = now() WHERE job_id = {WAITING}",
     "a delegated job stands one below its parent, and works for the same owner and session":
         f"UPDATE jobs SET parent_job_id = {FINISHED}, depth = 2 WHERE job_id = {WAITING}",
+    "a delegated job has its parent's correlation, was handed out by an attempt of it, and each key stands for one":
+        f"UPDATE jobs SET parent_job_id = {FINISHED}, depth = 1, correlation_id = 'hidden' WHERE job_id = {WAITING}",
     "no job stands below itself": f"UPDATE jobs SET parent_job_id = job_id, depth = 1 WHERE job_id = {WAITING}",
     "nothing goes on below a job that was cancelled":
         f"""UPDATE jobs SET parent_job_id = {FINISHED}, depth = 1 WHERE job_id = {WAITING};
@@ -137,6 +143,13 @@ DAMAGE: dict[str, str] = {
            VALUES ('job', gen_random_uuid(), now() - interval '1 minute')""",
     "no run is stuck": "SELECT 1",
     "a finished run was told of": "DELETE FROM notifications",
+    "what happens in a session is numbered without holes": "DELETE FROM session_events WHERE seq = 1",
+    "a session hears of the end of a job once, and as it ended": """
+        INSERT INTO session_events (session_id, seq, type, data, by) SELECT session_id, seq + 100, type, data, by
+        FROM session_events WHERE type = 'job.completed'""",
+    "an address is sent each event of a session once":
+        "UPDATE deliveries SET payload = '{\"data\": {\"seq\": 1}}' WHERE subject_type = 'session'",
+    "a session heard of the end of every job of its": "DELETE FROM session_events WHERE type = 'job.completed'",
     "whoever asked to be called back is": "DELETE FROM deliveries",
 }  # fmt: skip
 
@@ -187,6 +200,10 @@ def runs_and_news() -> None:
         )
         submit([calls])
     work(2)
+    with db.transaction():
+        sessions.create("teeth", who=WHO, callback_url="https://hooks.example.com/teeth")
+        delegating.delegate("teeth", agent_id="test-echo", parameters={}, priority="critical", who=WHO)
+    work(1)
     with db.transaction():
         start(
             {"step_id": "before", **echo},

@@ -28,6 +28,18 @@ class Desk:
     product: Product
     environ: dict[str, str]
 
+    def for_a_guide(self, text: str) -> dict[str, str]:
+        """The variables for one guide: jobs that no other guide has touched, and none of their sessions and hooks."""
+        self.product.sql("DELETE FROM sessions; DELETE FROM hooks")
+        client = Client(self.product.url, API_KEY)
+        fresh = dict(zip(("JOB", "FAILED_JOB"), _jobs(client), strict=True)) if "JOB" in text else {}
+        if "WAITING_JOB" in text:
+            tomorrow = clock.now() + timedelta(days=1)
+            fresh["WAITING_JOB"] = _submitted(
+                client, "examples/sample-repo", run_at=f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        return self.environ | fresh
+
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
@@ -46,12 +58,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def _environ(product: Product, home: Path) -> dict[str, str]:
-    """What a reader has set: where the server is, a key, and the jobs that the guides speak about."""
+    """What a reader has set: where the server is, a key, and whom the guides speak about."""
     (home / ".curlrc").write_text("fail-with-body\n")  # an answer that says no is a failure of the example
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR")}
     client = Client(product.url, API_KEY)
-    done, failed = _jobs(client)
-    tomorrow = clock.now() + timedelta(days=1)
     people = [client.call("POST", "/api/v1/users", body=_person(name)) for name in ("ada", "bob")]
     return {
         **kept,
@@ -69,9 +79,6 @@ def _environ(product: Product, home: Path) -> dict[str, str]:
         "DATABASE_URL": f"postgresql://callboard@/callboard?host={product.home / 'run'}",
         "METRICS_TOKEN": METRICS_TOKEN,
         "NO_COLOR": "1",
-        "JOB": done,
-        "FAILED_JOB": failed,
-        "WAITING_JOB": _submitted(client, "examples/sample-repo", run_at=f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}"),
         "USER_ID": people[0]["user_id"],
         "KEY_ID": client.call("POST", "/api/v1/api-keys", body={"name": "leaked", "scopes": ["read"]})[
             "key_id"

@@ -70,7 +70,7 @@ def test_what_a_guide_tells_to_type_works(file: Path, desk: Desk, folder: Path) 
     done = subprocess.run(
         ["bash", "-c", script(found, folder, desk)],
         cwd=folder,
-        env=desk.environ,
+        env=desk.for_a_guide(file.read_text()),
         stdin=subprocess.DEVNULL,
         check=False,
         timeout=300,

@@ -30,6 +30,12 @@ TEAMS = {"MARKETING_TEAM": 18, "TEST_AGENT": 5, "USER_STORY_AGENT": 1, "ENGINEER
 def begun(admin: Person) -> dict[str, str]:
     """A job of each built-in agent with its own example, all sent in at once."""
     agents = {agent["agent_id"]: agent for agent in admin.get("/api/v1/agents")["agents"]}
+    meeting = agents["memory-keeper"]["example"]["session_id"]
+    admin.post("/api/v1/sessions", {"id": meeting}, 201)
+    said = [
+        {"speaker": "Ada", "text": "We decided to print on Monday. Ben, can you call the printer by Friday?"}
+    ]
+    admin.post(f"/api/v1/sessions/{meeting}/messages", {"chunks": said}, 201)
     return {name: admin.submit(name, agents[name]["example"]) for name in BUILT_IN}
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.builtin.text.sources import Source
-from app.quality.text.textrank import MOST_SENTENCES, rank, shortlist
 from app.quality.text.keywords import Keyword
 from app.quality.text.sentences import sentences, stem, terms
+from app.quality.text.textrank import MOST_SENTENCES, rank, shortlist
 
 MOST_PER_SOURCE = 20_000
 _DANGLING = re.compile(

@@ -29,7 +29,7 @@ def length(spec: Length, subject: Subject) -> Finding:
         issue = "Far too short" if ratio < 0.7 else "Too short"
         return Finding.of(
             spec,
-            min(9.9 if share < MOST_REPEATED else 4.0, 10 * ratio**1.5),
+            min(9.9 if share < MOST_REPEATED else min(4.0, 10 * (1 - share)), 10 * ratio**1.5),
             evidence,
             issue,
             f"Add about {low - count:,} words.",

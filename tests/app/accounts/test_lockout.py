@@ -46,10 +46,11 @@ def locks() -> int:
 
 @pytest.mark.parametrize("email", [ADA, NOBODY])
 def test_the_sixth_within_a_minute_locks_and_each_further_one_for_twice_as_long(ada: str, email: str) -> None:
-    assert wrong(email, 6) == [0, 0, 0, 0, 0, 60]
+    assert wrong(email, 6) == [0, 0, 0, 0, 0, pytest.approx(60, abs=2)]
     for minutes in (2, 4, 8, 15, 15):
         passes(15)
-        assert wrong(email) == [minutes * 60]
+        (seconds,) = wrong(email)
+        assert 60 * minutes - 2 <= seconds <= 60 * minutes
 
 
 def test_while_it_is_locked_nobody_looks_at_the_password_and_the_time_does_not_grow(ada: str) -> None:

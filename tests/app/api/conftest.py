@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -14,7 +14,6 @@ from app.accounts import api_keys, users
 from app.accounts.permissions import Principal
 from app.api.limits import limiter
 from app.db import db
-from app.settings import Settings
 from tests.app.api.calling import Caller, strict
 
 PASSWORD = "correct horse battery"
@@ -79,15 +78,3 @@ def other(make_caller: Callable[..., Caller]) -> Caller:
 def viewer(make_caller: Callable[..., Caller]) -> Caller:
     """A viewer."""
     return make_caller("viewer", "viewer")
-
-
-@pytest.fixture
-def configure(app: Flask) -> Iterator[Callable[..., None]]:
-    """Run the app with other settings until the test ends: `configure(poll_limit_per_minute=3)`."""
-    before: Settings = app.config["CALLBOARD"]
-
-    def change(**values: object) -> None:
-        app.config["CALLBOARD"] = before.model_copy(update=values)
-
-    yield change
-    app.config["CALLBOARD"] = before

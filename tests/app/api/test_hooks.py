@@ -29,6 +29,7 @@ ECHO = {
     "priority": "high",
 }
 SECRET = "a secret of the tests, long"
+SESSION_SECRET = "whsec_" + base64.b64encode(b"another secret of the tests").decode()
 
 
 def body(answer: Any, status: int = 200) -> dict[str, Any]:
@@ -372,11 +373,18 @@ class TestSecrets:
         assert send(nobody, PUSH, "push", path=path, delivery="d-1").status_code == 202
         (hook,) = body(admin.get(HOOKS))["hooks"]
         assert (hook["slug"], hook["owner"], hook["day"]) == ("github", admin.id, 1)
+        assert actions() == ["hook.created"]
         ruled(admin, hook)
         assert body(send(nobody, PULL_REQUEST, slug="github"), 202)["status"] == "done"
         assert jobs()[0]["submitted_by"] == admin.id
         configure(webhook_secret="")
         assert send(nobody, PUSH, "push", path=path).status_code == 401
+
+    def test_the_settings_secret_opens_nothing_where_there_is_no_first_admin(
+        self, nobody: Caller, configure: Callable[..., None]
+    ) -> None:
+        configure(webhook_secret=SECRET, admin_email="gone@example.org")
+        assert send(nobody, PUSH, "push", path="/api/v1/webhooks/github").status_code == 401
 
     def test_nobody_but_admins_takes_the_names_of_the_settings_secret(self, owner: Caller) -> None:
         refused = body(owner.post(HOOKS, json={"slug": "github"}), 422)
@@ -598,3 +606,143 @@ def test_jobs_of_a_hook_run_like_any_other(
         taken = acting.claim()
     assert taken is not None
     assert taken.agent_id == "test-echo"
+
+
+@pytest.fixture
+def secretive(admin: Caller) -> str:
+    """An agent with a parameter that is nobody's business."""
+    with db.transaction():
+        acting.agent(
+            "test-secretive",
+            parameters={
+                "type": "object",
+                "properties": {"token": {"type": "string", "x-secret": True}, "deep": {}},
+            },
+        )
+    return "test-secretive"
+
+
+def test_what_an_agent_calls_secret_is_not_kept_with_a_sessions_command(
+    admin: Caller, nobody: Caller, secretive: str
+) -> None:
+    hook = made(admin, "desk", provider="session", secret=SESSION_SECRET)
+    work = {"agent_id": secretive, "parameters": {"token": "opensesame", "deep": nested(700)}}
+    also = {"agent_name": secretive, "input_data": {"token": "opensesame"}}
+    items = [
+        {"command": "create_session", "payload": {}},
+        {"command": "delegate_task", "payload": work},
+        {"command": "Delegate_Task", "payload": also},
+    ]
+    command = {
+        "command": "batch_workflow",
+        "session_id": "S",
+        "payload": {"commands": items, "atomic": False},
+    }
+    answered = command_to(nobody, "desk", command)
+
+    assert [each["ok"] for each in answered["result"]["results"]] == [True, False, True]
+    with db.quick():
+        assert (
+            db.value(
+                "SELECT count(*) FROM hook_deliveries WHERE position(%(s)s IN body) > 0", s=b"opensesame"
+            )
+            == 0
+        )
+    (delivery,) = kept(admin, hook)
+    shown = body(admin.get(f"{HOOKS}/{hook['hook_id']}/deliveries/{delivery['delivery_id']}"))["body"]
+    assert shown["payload"]["commands"][2]["payload"]["input_data"] == {"token": "••••"}
+
+
+@pytest.mark.parametrize(
+    ("action", "at"),
+    [
+        ({"kind": "job", "parameters": {"token": "opensesame"}}, "/action/parameters/token"),
+        (
+            {"kind": "session", "command": "delegate_task", "session_id": "S",
+             "payload": {"parameters": {"token": "opensesame"}}},
+            "/action/payload/parameters/token",
+        ),
+    ],
+)  # fmt: skip
+def test_a_rule_holds_no_secret_of_an_agent_but_may_let_one_come(
+    owner: Caller, secretive: str, action: dict[str, Any], at: str
+) -> None:
+    where = action["payload"] if action["kind"] == "session" else action
+    where["agent_id"] = secretive
+    path = f"{HOOKS}/{made(owner)['hook_id']}/rules"
+    refused = body(owner.post(path, json={"name": "x", "events": ["*"], "action": action}), 422)
+    assert [each["pointer"] for each in refused["errors"]] == [at]
+
+    where["parameters"]["token"] = "{{body.token}}"
+    body(owner.post(path, json={"name": "x", "events": ["*"], "action": action}), 201)
+
+
+def test_what_cannot_be_written_as_deep_as_it_was_read_is_shown_as_text(
+    owner: Caller, nobody: Caller
+) -> None:
+    hook = made(owner)
+    send(nobody, {"deep": nested(700)})
+    (delivery,) = kept(owner, hook)
+    path = f"{HOOKS}/{hook['hook_id']}/deliveries/{delivery['delivery_id']}"
+    assert body(owner.get(path))["body"].startswith('{"deep":')
+    body(owner.post(f"{path}/replay"), 201)
+
+
+def test_a_name_that_cannot_be_kept_fails_the_rule_and_not_the_delivery(
+    owner: Caller, nobody: Caller
+) -> None:
+    action = {"kind": "session", "command": "query_memories", "session_id": "{{body.id}}", "create": True}
+    hook = made(owner)
+    ruled(owner, hook, action, events=["*"])
+    body(send(nobody, {"id": "a\x00"}), 202)
+    (delivery,) = kept(owner, hook)
+    assert delivery["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("command", "payload", "at"),
+    [
+        ("delegate_task", {"agent_name": "{{body.who}}"}, "/agent_name"),
+        ("batch_workflow", {"commands": "{{body.all}}"}, "/commands"),
+        ("batch_workflow", {"commands": [{"command": "{{body.what}}"}]}, "/commands/0/command"),
+        ("batch_workflow", {"commands": [{"command": "delegate_task", "payload": "{{body.x}}"}]},
+         "/commands/0/payload"),
+        ("batch_workflow", {"steps": [{"id": "a", "agent_id": "{{body.who}}"}]}, "/steps/0/agent_id"),
+    ],
+)  # fmt: skip
+def test_what_comes_in_does_not_choose_what_a_session_is_told_to_do(
+    owner: Caller, command: str, payload: dict[str, Any], at: str
+) -> None:
+    action = {"kind": "session", "command": command, "session_id": "S", "payload": payload}
+    path = f"{HOOKS}/{made(owner)['hook_id']}/rules"
+    refused = body(owner.post(path, json={"name": "x", "events": ["*"], "action": action}), 422)
+    assert [each["pointer"] for each in refused["errors"]] == [f"/action/payload{at}"]
+
+
+def test_data_for_what_a_session_is_told_to_do_may_come_in(owner: Caller) -> None:
+    items = [
+        {
+            "command": "delegate_task",
+            "payload": {
+                "agent_id": "test-echo",
+                "parameters": {"command": "{{body.x}}", "agent_id": "{{body.y}}"},
+            },
+        }
+    ]
+    action = {
+        "kind": "session",
+        "command": "batch_workflow",
+        "session_id": "S",
+        "payload": {"commands": items},
+    }
+    ruled(owner, made(owner), action)
+
+
+def nested(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
+
+
+def command_to(caller: Caller, slug: str, command: dict[str, Any]) -> dict[str, Any]:
+    data = raw(command)
+    answer = caller.post(f"/hooks/{slug}", data=data, headers=by_standard(SESSION_SECRET, data))
+    return body(answer, 207)

@@ -237,7 +237,11 @@ def hook_delivery(owner: str, hook_id: str = "") -> str:
     """Below /hooks: a push that came to a hook of the owner."""
     hook_id = hook_id or hook(owner)
     body = b'{"ref": "refs/heads/main"}'
-    headers = {"content-type": "application/json", "x-github-event": "push", "x-github-delivery": uuid.uuid4().hex}
+    headers = {
+        "content-type": "application/json",
+        "x-github-event": "push",
+        "x-github-delivery": uuid.uuid4().hex,
+    }
     with db.transaction():
         delivery_id = keeping.new_id()
         keeping.keep(

@@ -23,13 +23,19 @@ from tests.acting import agent, submitted
 from tests.app.audit.tampering import behind_its_back
 from tests.services import libpq
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("quick", "long_past_midnight")
 
 SECRET = "sk-very-secret"
 
 
 def _yesterday() -> date:
     return clock.now().date() - timedelta(days=1)
+
+
+@pytest.fixture
+def long_past_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Yesterday is complete at once, also for those who test in the first minutes of a day."""
+    monkeypatch.setattr(export, "SETTLE", timedelta(0))
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_open_ones_are_listed_shown_and_answered(run: Run) -> None:
     done = run("answer", approval_id, "approve", "--comment", "fine")
     assert (done.exit_code, done.output) == (0, f"{approval_id}  approved\n")
     assert status(job_id) == "queued"
-    assert run("list").output == ""
+    assert run("list").stdout == ""
     (kept,) = told(run, "list", "--status", "any")
     assert (kept["status"], kept["answered_by"], kept["comment"]) == ("approved", ADMIN, "fine")
     with db.quick():

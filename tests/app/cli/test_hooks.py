@@ -70,8 +70,8 @@ def test_a_hook_from_its_making_to_a_replay(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("- a", "must hold"), ("nme: x", "nme is nothing of a rule"), ("events: push", "must be a list"),
-     ("action: [1]", "must be an object"), ("conditions: [1]\naction: {kind: job, agent_id: test-echo}", "takes path")],
+    [("- a", "must hold"), ("nme: x", "nme is nothing of a rule"), ("events: push", "/events: Input should be a valid array"),
+     ("action: [1]", "/action: Input should be an object"), ("conditions: [1]\naction: {kind: job, agent_id: test-echo}", "/conditions/0: Input should be an object")],
 )  # fmt: skip
 def test_a_file_that_is_no_rule_says_why(text: str, said: str, run: Run, tmp_path: Path) -> None:
     run("create", "repo")

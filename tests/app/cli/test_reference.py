@@ -16,7 +16,7 @@ from app.settings import ROOT
 GUIDE = ROOT / "docs" / "cli.md"
 HEAD = ("| command | what it does | works on |", "|---|---|---|")
 BOTH = ("agents list", "agents show")
-HERE = ("up", "completion", "doctor", "secrets new-key", "schedules preview", "models")
+HERE = ("up", "completion", "secrets new-key", "schedules preview", "models")
 DATABASE = ("prepare", "db", "seed")
 FROM_A_SERVER = ("relay", "mcp")
 
@@ -43,7 +43,7 @@ def works_on(path: str, command: click.Command) -> str:
     module = inspect.getmodule(inspect.unwrap(command.callback))
     assert module is not None
     group = path.partition(" ")[0]
-    if path in BOTH or group in ("approvals", *FROM_A_SERVER):
+    if path in BOTH or group in ("approvals", "users", *FROM_A_SERVER):
         return "server"
     if group in DATABASE:
         return "database"

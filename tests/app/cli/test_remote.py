@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,10 @@ def test_a_session_is_used_by_its_commands(run: Line, tmp_path: Path) -> None:
     assert run.told("sessions", "summary", "m_1")["session_id"] == "m_1"
     assert run("sessions", "summary", "m_1", "--make").stdout.strip()
     assert "m_1" in run("sessions", "search", "Friday").stdout
+    by_words = run("sessions", "search", "Friday", "--session", "m_1", "--semantic")
+    assert "m_1" in by_words.stdout
+    assert "went by words" in by_words.stderr
+    assert "m_1" not in run("sessions", "search", "Friday", "--session", "m_2").stdout
     run("sessions", "export", "m_1", "-o", tmp_path / "m.json")
     assert json.loads((tmp_path / "m.json").read_text())["title"] == "Monday"
     assert run("sessions", "complete", "m_1").stdout == "m_1  completed\n"
@@ -262,6 +267,7 @@ def test_what_is_going_on_stands_on_one_screen(run: Line) -> None:
     assert "it is broken" in shown
     assert set(run.told("status")) == {"health", "queues", "running", "approvals", "failed"}
     assert "test-echo" in run("search", "test-echo").stdout
+    assert "went by words" in run("search", "test-echo", "--semantic").stderr
     assert run("open").stdout == f"{run.environ['CALLBOARD_URL']}/\n"
 
 
@@ -308,7 +314,7 @@ def test_every_command_of_a_server_fails_readably_without_one(
     ):
         said = run(*words, code=69, **nowhere).stderr
         assert "cannot be reached" in said
-    assert "needs the database" in run("users", "list", code=1).stderr
+    assert "needs the database" in run("secrets", "status", code=1).stderr
     assert "begins with http" in run("jobs", "list", code=1, CALLBOARD_URL="nowhere").stderr
     assert "CALLBOARD_API_KEY is not set" in run("jobs", "list", code=1, CALLBOARD_API_KEY="").stderr
     assert "Did you mean 'jobs'" in run("jbos", code=2).stderr
@@ -324,6 +330,9 @@ def environ(run: Line, **more: str) -> dict[str, str]:
 
 
 def test_ctrl_c_on_a_terminal_leaves_the_job_alone(run: Line) -> None:
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs ignore it, and so would ours
     claim = world.running(run.who)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -340,11 +349,9 @@ def test_ctrl_c_on_a_terminal_leaves_the_job_alone(run: Line) -> None:
 
     until(read)
     process.send_signal(signal.SIGINT)
-    try:
+    with suppress(OSError):  # the other side is closed
         while chunk := os.read(ours, 4096):
             seen += chunk
-    except OSError:
-        pass  # the other side is closed
     assert process.wait(10) == 130
     os.close(ours)
     assert b"The job goes on" in seen

@@ -11,7 +11,7 @@ from app.db import db
 from app.settings import Settings
 from app.workers import fleet, history
 from tests import acting
-from tests.app.cli.calling import Run, caller, told
+from tests.app.cli.calling import ADMIN, Run, caller, told
 
 
 @pytest.fixture
@@ -53,11 +53,14 @@ def test_drain_resume_and_stop(run: Run) -> None:
     assert told(run, "stop", "w1")["state"] == "stopping"
     with db.quick():
         assert fleet.wish("w1") == "stop"
-        rows = db.rows("SELECT action, actor FROM audit_log WHERE subject = 'w1' ORDER BY at")
+        rows = db.rows(
+            """SELECT action, email, details ->> 'via' AS via FROM audit_log JOIN users ON user_id::text = actor
+               WHERE subject = 'w1' ORDER BY at"""
+        )
     assert [row["action"] for row in rows] == [
         "worker.drained", "worker.drained", "worker.resumed", "worker.stopped",
     ]  # fmt: skip
-    assert {row["actor"] for row in rows} == {"cli"}
+    assert {(row["email"], row["via"]) for row in rows} == {(ADMIN, "cli")}
 
 
 @pytest.mark.parametrize("verb", ["show", "drain", "resume", "stop"])

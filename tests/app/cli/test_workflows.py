@@ -112,7 +112,7 @@ def test_a_file_is_run_listed_and_shown(
     ) == [("workflow.submitted", "cli")]
     assert workflow_id in run("list").output
     assert [each["workflow_id"] for each in json.loads(run("list", "--json").output)] == [workflow_id]
-    assert run("list", "--status", "failed").output == ""
+    assert run("list", "--status", "failed").stdout == ""
     shown = run("show", workflow_id).output.splitlines()
     assert shown[0] == "Say it: running, 0 of 2 steps"
     assert [line.split()[:3] for line in shown[1:]] == [
@@ -143,7 +143,7 @@ def test_it_is_paused_resumed_cancelled_and_run_again(
     refused = run("pause", workflow_id)
     assert (refused.exit_code, "cancelled" in refused.output) == (1, True)
     again = json.loads(run("retry", workflow_id, "--json").output)
-    assert again["retry_of_workflow_id"] == workflow_id
+    assert again["retry_of"] == workflow_id
     assert [status for (status,) in rows(connection, "SELECT status FROM jobs ORDER BY job_id")] == [
         "cancelled",
         "queued",
@@ -236,8 +236,8 @@ class TestTemplates:
         (["run", "{file}", "--input", "word=x", "--as", "nobody@example.org"], 1, "--as"),
         (["validate", "/nowhere.yaml"], 2, "does not exist"),
         (["show", "x"], 2, "not a valid UUID"),
-        (["show", "01890000-0000-7000-8000-000000000000"], 1, "there is no workflow"),
-        (["cancel", "01890000-0000-7000-8000-000000000000"], 1, "there is no workflow"),
+        (["show", "01890000-0000-7000-8000-000000000000"], 1, "no workflow 0189"),
+        (["cancel", "01890000-0000-7000-8000-000000000000"], 1, "no workflow 0189"),
         (["templates", "show", "nothing"], 1, "there is no template"),
         (["templates", "restore", "nothing", "1"], 1, "there is no template"),
         (["templates", "save", "Not So", "{file}"], 1, "name"),

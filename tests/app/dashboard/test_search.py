@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 
+from actors.meaning import Reader
 from app.accounts.permissions import Principal
 from app.db import db
+from app.providers import catalogue
 from app.sessions import changes, talk
 from tests.app.dashboard.visiting import Visitor, words
+from tests.openai_server import Embed, chat_model
 
 
 def _submit(who: Visitor, title: str) -> str:
@@ -36,6 +40,32 @@ def test_nobody_finds_jobs_of_others(admin: Visitor, user: Visitor, viewer: Visi
 
 def test_agents_are_found_by_what_they_do(user: Visitor) -> None:
     assert user.soup("/search?q=test-noop&type=agents").select_one('a[href="/agents/test-noop"]')
+
+
+def test_meaning_is_offered_where_it_is_configured(
+    app: Flask, admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not admin.soup("/search?q=tide&semantic=true").select("#semantic, #by-words")
+    settings = app.config["CALLBOARD"].model_copy(update={"embedding_model": "embedder/m"})
+    monkeypatch.setitem(app.config, "CALLBOARD", settings)
+    with db.transaction():
+        owner = db.value("SELECT user_id::text FROM users WHERE role = 'admin' LIMIT 1")
+        changes.create("tides", who=Principal(user_id=owner, email="", role="admin"))
+        talk.add("tides", [{"speaker": "Ada", "text": "The vessel arrives."}], by=owner)
+        talk.add("tides", [{"speaker": "Ada", "text": "Potato soup for lunch."}], by=owner)
+    with chat_model(Embed()) as model:
+        with db.transaction():
+            catalogue.add("embedder", {"base_url": f"{model.url}/v1", "model": "m"})
+        Reader(settings).look()
+        assert admin.soup("/search?q=boat+arrives").select_one("#semantic:not([checked])")
+        assert "The vessel" not in words(admin.soup("/search?q=boat+arrives").main)
+        found = admin.soup("/search?q=boat+arrives&semantic=true")
+        assert found.select_one("#semantic[checked]")
+        assert "The vessel arrives." in words(found.main)
+        assert "Potato" not in words(found.main)
+    fallen = admin.soup("/search?q=ship+arrives&semantic=true").select_one("#by-words")
+    assert fallen is not None
+    assert "went by words" in fallen.text
 
 
 def test_without_words_the_page_says_what_can_be_found(user: Visitor) -> None:

@@ -14,7 +14,6 @@ from app.accounts import api_keys, users
 from app.accounts.permissions import Principal
 from app.api.limits import limiter
 from app.db import db
-from app.settings import Settings
 from tests.app.mcp.model import Model
 
 
@@ -54,15 +53,3 @@ def make_model(url: str) -> Callable[..., Model]:
 def model(make_model: Callable[..., Model]) -> Model:
     """A user's model; tasks of most tests are theirs."""
     return make_model("owner", "user")
-
-
-@pytest.fixture
-def configure(app: Flask) -> Iterator[Callable[..., None]]:
-    """Run the app with other settings until the test ends."""
-    before: Settings = app.config["CALLBOARD"]
-
-    def change(**values: object) -> None:
-        app.config["CALLBOARD"] = before.model_copy(update=values)
-
-    yield change
-    app.config["CALLBOARD"] = before

@@ -50,6 +50,9 @@ def test_queues_and_search(model: Model) -> None:
     assert set(stats["queues"]) == {"critical", "high", "normal", "low"}
     found = model.use("search", words="Brest", kinds=["jobs"])["results"]["jobs"]
     assert [hit["title"] for hit in found] == ["Tides of Brest"]
+    narrowed = model.use("search", words="Brest", session_id="nowhere", semantic=True)
+    assert not any(narrowed["results"].values())
+    assert "went by words" in narrowed["note"]
 
 
 def test_a_meeting_is_held_in_a_session(model: Model, make_model: Callable[..., Model]) -> None:

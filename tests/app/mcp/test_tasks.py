@@ -11,6 +11,7 @@ from flask import Flask
 
 from app import clock
 from app.client import Client
+from app.client.calls import Away
 from app.db import db
 from app.errors import PermanentError
 from app.jobs import artifacts, lifecycle, timeline
@@ -126,6 +127,24 @@ def test_waiting_goes_on_until_the_end(model: Model) -> None:
     waiting.join(20)
     assert ended[0]["done"]
     assert ended[0]["status"] == "completed"
+
+
+def test_waiting_outlasts_a_server_that_is_away_for_a_moment(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = model.use("create_task", agent_id="test-echo")["task_id"]
+    finished(taken(), {"n": 1})
+    real, failures = Client.call, [Away("no answer")]
+
+    def call(self: Client, *args: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Client, "call", call)
+    assert model.use("wait_for_task", task_id=task, seconds=10)["done"]
+    failures.append(Away("no answer"))
+    assert "no answer" in model.refused("wait_for_task", task_id=task, seconds=0)
 
 
 def test_waiting_is_bounded_and_few_wait_at_once(

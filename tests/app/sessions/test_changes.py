@@ -8,7 +8,9 @@ import pytest
 
 from app.db import Row, db
 from app.errors import Conflict, Invalid, NotFound
-from app.sessions import access, changes, events, queries, talk
+from app.jobs import lifecycle
+from app.sessions import access, changes, delegating, events, news, queries, talk
+from tests import acting
 from tests.app.sessions.conftest import People
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -128,6 +130,20 @@ def test_only_what_was_deleted_long_ago_is_removed(people: People) -> None:
     left = db.rows("SELECT DISTINCT session_id FROM session_messages ORDER BY 1")
     assert [row["session_id"] for row in left] == ["living", "young"]
     changes.create("old", who=people.eve)  # the id is free again
+
+
+def test_jobs_of_a_removed_session_are_not_those_of_the_next_one_with_its_id(people: People) -> None:
+    acting.agent("test-echo")
+    changes.create("old", who=people.ada)
+    job_id = delegating.delegate("old", agent_id="test-echo", parameters={}, who=people.ada)["job_id"]
+    changes.delete("old", who=people.ada)
+    db.run("UPDATE sessions SET deleted_at = deleted_at - interval '31 days'")
+    changes.purge(30)
+    changes.create("old", who=people.eve)
+    lifecycle.cancel(job_id)
+    news.job_settled(job_id)
+    assert delegating.jobs("old") == []
+    assert types("old") == ["session.created"]
 
 
 def test_every_privileged_change_is_in_the_audit_log(people: People) -> None:

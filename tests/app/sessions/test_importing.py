@@ -112,6 +112,19 @@ def test_the_same_file_again_is_recognised_and_another_of_its_id_refused(
         taken(tmp_path, people, WHOLE | {"title": "Evening"}, name="other.json")
 
 
+def test_of_two_imports_at_once_the_slower_recognises_the_file(
+    tmp_path: Path, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken(tmp_path, people, WHOLE)
+    really, looks = access.find, iter([None])  # at its first look it is not there yet
+    monkeypatch.setattr(access, "find", lambda *of, **how: next(looks, really(*of, **how)))
+    assert taken(tmp_path, people, WHOLE).status == "known"
+    importing.archive(tmp_path / "one.json", date(2026, 11, 22))
+    with pytest.raises(FileNotFoundError):
+        importing.archive(tmp_path / "one.json", date(2026, 11, 22))
+    assert len(list((tmp_path / "archived-2026-11-22").iterdir())) == 1
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path, people: People) -> None:
     assert taken(tmp_path, people, WHOLE, dry_run=True).status == "would import"
     assert access.find("morning_meeting_001") is None

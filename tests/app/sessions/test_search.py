@@ -122,6 +122,22 @@ def test_the_search_over_everything_knows_sessions() -> None:
     assert everywhere.find("zeppelin", VIEWER)["messages"] == []
 
 
+def test_of_a_frequent_beginning_only_the_newest_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "WINDOW", 4)
+    monkeypatch.setattr(search, "CANDIDATES", 2)
+    texts = [f"Quokka{n} here." for n in range(3)] + [f"Wombat{n} there." for n in range(3)]
+    talk.add("harbor-1", [{"speaker": "Ada", "text": text} for text in texts], by=ADA.user_id)
+    sees, values = search._seen("messages", ADA)
+    plenty = {
+        word: search._plenty("messages", db.value(search._BEGUN, **search._parts(word)), sees, values)
+        for word in ("wombat", "quokka")
+    }
+    assert plenty == {"wombat": True, "quokka": False}
+    for word in ("Wombat", "Quokka"):  # the newest two, wherever they stand
+        found = sorted(row["excerpt"] for row in search.find(word, ADA, kinds=("messages",)))
+        assert [excerpt.split("]]")[0] for excerpt in found] == [f"[[{word}1", f"[[{word}2"]
+
+
 def test_a_search_reads_the_index_and_not_the_conversations() -> None:
     with db.transaction():
         db.run("SET LOCAL enable_seqscan = off")

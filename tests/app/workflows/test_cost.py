@@ -22,7 +22,7 @@ def counting() -> Iterator[list[str]]:
     """The statements sent meanwhile, those about registries that are kept for seconds left out."""
     sent: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("rows", "row", "run"):
+        for name in ("rows", "row", "value", "run"):
             plain = getattr(Database, name)
 
             def noted(self: Database, statement: str, _plain: Any = plain, **values: object) -> Any:
