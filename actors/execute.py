@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
 
 from actors import followups
 from actors.attempt import FIRST_PAUSE, LONGEST_PAUSE, Attempt
@@ -27,6 +26,7 @@ from actors.runners import get as runner_named
 from actors.runners.base import Work
 from actors.spans import AttemptSpan, attempt_span
 from actors.watchdog import watchdog_for
+from app.accounts import queries as accounts
 from app.accounts import run_tokens
 from app.agents import registry
 from app.agents.definition import Definition
@@ -264,19 +264,10 @@ def _hold(claim: Claim, held: Held) -> None:
 
 def token_for(s: Settings, claim: Claim, definition: Definition, *, life_seconds: float) -> str | None:
     """What an agent in a program of its own asks the API with; None for others, and for owners who are no users."""
-    if definition.ours.runner not in SPEAKS_HTTP or not is_user(claim.submitted_by):
+    if definition.ours.runner not in SPEAKS_HTTP or not accounts.is_id(claim.submitted_by):
         return None
     life = timedelta(seconds=life_seconds) + TOKEN_MARGIN
     return run_tokens.issue(claim.job_id, claim.fence, claim.submitted_by, key=s.token_keys[0], life=life)
-
-
-def is_user(submitted_by: str) -> bool:
-    """Whether a job belongs to somebody who has an account; what the system submits does not."""
-    try:
-        UUID(submitted_by)
-    except ValueError:
-        return False
-    return True
 
 
 def _work(post: Post, attempt: Attempt, definition: Definition) -> Work:

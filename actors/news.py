@@ -6,7 +6,6 @@ Each function records in the present transaction; delivering is the courier's bu
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from app.accounts import queries as accounts
 from app.accounts.permissions import Principal
@@ -153,11 +152,7 @@ def of_schedules(told: list[due.News]) -> None:
 
 
 def _owner(user_id: str) -> Row | None:
-    try:
-        UUID(user_id)
-    except ValueError:  # somebody who is no user here: a test, an old name
-        return None
-    return accounts.user(user_id)
+    return accounts.user(user_id) if accounts.is_id(user_id) else None
 
 
 def _as_owner(user_id: str) -> Principal:

@@ -93,9 +93,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["RELEASE"] = __version__
     with app.app_context():
         db.open(db.engine)
-    if (
-        settings.redis_url
-    ):  # without, what is new is found by looking: the command line beside a lone database
+    if settings.redis_url:  # without one, as for commands beside a lone database, work is found by looking
         dispatch.use(make_ringer(settings.redis_url).ring)
     tracing.start(settings.traces, role="web", release=__version__)  # gunicorn has forked by now
     tell_by(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from app.accounts import logins
 from app.accounts.permissions import Principal
 from app.accounts.tokens import Claims
@@ -19,6 +21,15 @@ _KEY = "key_id, user_id, name, scopes, created_at, expires_at, revoked_at, last_
 def user(user_id: str) -> Row | None:
     """One user, or None."""
     return db.row(f"SELECT {USER} FROM users WHERE user_id = %(user_id)s", user_id=user_id)
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be a user's id at all; what submits by itself (a test, an old name) has none."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def user_by_email(email: str) -> Row | None:

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import yaml
 
+from app.cli.naming import named
+
 JSON = dict[str, Any]
 
 
@@ -22,12 +24,7 @@ def parameters(
     is read where it is no terminal and the agent takes one text.
     """
     rules = schema.get("properties", {})
-    found = from_file(file) if file else {}
-    for each in given:
-        name, sign, value = each.partition("=")
-        if not sign or not name:
-            raise click.UsageError(f"--param {each}: write NAME=VALUE")
-        found[name] = _value(value, rules.get(name))
+    found = (from_file(file) if file else {}) | named("--param", given, rules)
     wanted = text if text is not None else "-" if _is_piped(schema) and not found else None
     if wanted is None:
         return found
@@ -79,13 +76,3 @@ def json_only(read: JSON) -> JSON:
     """Dates and the like as text, because JSON knows none."""
     plain: JSON = json.loads(json.dumps(read, default=str))
     return plain
-
-
-def _value(text: str, rule: Any) -> Any:
-    """What was typed, as the schema wants it; JSON where it says nothing and JSON is what it looks like."""
-    if isinstance(rule, dict) and rule.get("type") == "string":
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from app import clock
 from app.cli import telling
 from app.cli.connected import on_behalf, rows, speaker
+from app.cli.naming import named
 from app.cli.speaking import as_json, harmless, in_json
 from app.cli.workflows import FILE, PRIORITIES, of_file
 
@@ -246,17 +246,4 @@ def _moment(text: str, timezone: str) -> datetime:
 
 
 def _parameters(given: tuple[str, ...], file: Path | None) -> dict[str, Any]:
-    parameters = of_file(file) if file else {}
-    for each in given:
-        name, sign, value = each.partition("=")
-        if not sign or not name:
-            raise click.UsageError(f"--param {each}: write NAME=VALUE")
-        parameters[name] = _value(value)
-    return parameters
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return (of_file(file) if file else {}) | named("--param", given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -13,6 +12,7 @@ import click
 
 from app.cli import telling
 from app.cli.connected import Failed, on_behalf, rows, speaker
+from app.cli.naming import named
 from app.cli.speaking import as_json, harmless
 from app.errors import Invalid, NotFound
 
@@ -395,14 +395,10 @@ def _text(file: Path) -> str:
 
 
 def _inputs(given: tuple[str, ...], file: Path | None, schema: Any) -> JSON:
-    inputs = of_file(file) if file else {}
     rules = schema.get("properties") if isinstance(schema, dict) else None
-    for each in given:
-        name, sign, value = each.partition("=")
-        if not sign or not name:
-            raise click.UsageError(f"--input {each}: write NAME=VALUE")
-        inputs[name] = _value(value, rules.get(name) if isinstance(rules, dict) else None)
-    return inputs
+    return (of_file(file) if file else {}) | named(
+        "--input", given, rules if isinstance(rules, dict) else None
+    )
 
 
 def of_file(file: Path) -> JSON:
@@ -416,16 +412,6 @@ def of_file(file: Path) -> JSON:
     if not isinstance(read, dict):
         raise Invalid(f"{file} must hold names and values")
     return read
-
-
-def _value(text: str, rule: Any) -> Any:
-    """What was typed, as the schema wants it; JSON where it says nothing and JSON is what it looks like."""
-    if isinstance(rule, dict) and rule.get("type") == "string":
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _told(file: Path, found: JSON) -> Iterator[str]:
