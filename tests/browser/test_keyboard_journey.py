@@ -132,7 +132,8 @@ def _approve(hands: Hands, running: Stack, asked: str) -> None:
     expect(page.locator("#do-approve")).to_be_focused()
     assert page.evaluate(SEEN) == ""
     hands.press("Enter")
-    expect(page.get_by_text("Approved.", exact=True)).to_be_visible()  # keys pressed on the way there would be lost
+    # Keys pressed on the way there would be lost.
+    expect(page.get_by_text("Approved.", exact=True)).to_be_visible()
     assert running.settled(asked) == "completed"
 
 
