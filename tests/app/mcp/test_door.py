@@ -20,6 +20,7 @@ from app.mcp.server import TOOLS
 from app.settings import ROOT
 from tests import acting
 from tests.app.mcp.model import Model
+from tests.waiting import until
 
 PROTOCOL, CLIENT, ABOUT = (
     f"io.modelcontextprotocol/{name}" for name in ("protocolVersion", "clientCapabilities", "clientInfo")
@@ -191,10 +192,14 @@ def test_what_tools_do_is_audited_and_counted_as_the_callers(model: Model) -> No
         entry = db.row("SELECT * FROM audit_log WHERE action = 'job.cancelled'")
     assert entry is not None
     assert (str(entry["actor"]), entry["subject"], entry["ip"]) == (model.user_id, task, "127.0.0.1")
-    access.write_down()
-    with db.quick():
-        counted = db.rows("SELECT * FROM api_access WHERE actor = %(id)s", id=model.user_id)
-    assert {"/mcp", "/api/v1/jobs/<job_id>/cancel"} <= {row["endpoint"] for row in counted}
+
+    def counted() -> set[str]:
+        access.write_down()  # what a thread of the server took to write down itself may not be there yet
+        with db.quick():
+            rows = db.rows("SELECT * FROM api_access WHERE actor = %(id)s", id=model.user_id)
+        return {row["endpoint"] for row in rows}
+
+    until(lambda: {"/mcp", "/api/v1/jobs/<job_id>/cancel"} <= counted())
 
 
 def test_limits_are_the_apis(model: Model, configure: Callable[..., None]) -> None:
