@@ -15,7 +15,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 import app
-from actors import auditor, bulk, sweeps
+from actors import auditor, bulk, scaler, sweeps
 from actors.broker import make_ringer
 from actors.delivery import Courier
 from actors.runners.privacy import hide_process
@@ -25,6 +25,8 @@ from app.db import AWAY, db, make_engine
 from app.jobs import dispatch
 from app.observe import logs, tracing
 from app.ops import counting
+from app.ops.backups import upkeep as backing_up
+from app.ops.backups.plan import plan_of
 from app.ops.doctor import at_start
 from app.secrets import known
 
@@ -32,6 +34,7 @@ log = logs.get("clockwork")
 
 A_MOMENT = timedelta(milliseconds=15)
 ROLL_UP_SECONDS = 20.0
+BACKUP_SECONDS = 10.0
 
 
 def guarded(name: str, do: Callable[[], None]) -> Callable[[], None]:
@@ -58,7 +61,11 @@ def make_scheduler(settings: configuration.Settings) -> BlockingScheduler:
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     scheduler = BlockingScheduler(
         timezone="UTC",
-        executors={"default": ThreadPoolExecutor(10), "schedules": ThreadPoolExecutor(1)},
+        executors={
+            "default": ThreadPoolExecutor(10),
+            "schedules": ThreadPoolExecutor(1),
+            "backups": ThreadPoolExecutor(1),
+        },
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     scheduler.add_job(
@@ -69,11 +76,20 @@ def make_scheduler(settings: configuration.Settings) -> BlockingScheduler:
         id="schedules",
         executor="schedules",
     )
+    backups = plan_of(settings)
+    scheduler.add_job(  # alone on its thread: it may take an hour
+        guarded("backups", lambda: backing_up.tick(backups)),
+        "interval",
+        seconds=BACKUP_SECONDS,
+        id="backups",
+        executor="backups",
+    )
     scheduler.add_job(guarded("bulk", bulk.tick), "interval", seconds=0.5, id="bulk")
     for name, do, seconds in (
         ("call_due", sweeps.call_due, 1.0),
         ("sweep", sweeps.sweep, settings.sweep_interval_seconds),
         ("roll_up", sweeps.roll_up, ROLL_UP_SECONDS),
+        ("scale", scaler.scale, settings.sweep_interval_seconds),
         ("watch", sweeps.watch, settings.alert_interval_seconds),
         ("purge", sweeps.purge, 3600.0),
         ("seal_audit", auditor.seal, auditor.SEAL_SECONDS),

@@ -141,7 +141,7 @@ def _see_through(post: Post, claim: Claim, span: AttemptSpan) -> None:
 
 def _claim(post: Post) -> Claim | None:
     began = time.monotonic()
-    claim = post.claims.ask(None)
+    claim = post.claim()
     if claim is not None:
         metrics.observe(metrics.CLAIM_SECONDS, time.monotonic() - began)
         metrics.observe(metrics.WAIT_SECONDS, claim.waited_seconds, Priority(claim.priority_rank).word)
@@ -365,7 +365,7 @@ def quickly(verb: Callable[[], None]) -> Callable[[], None]:
 
 
 def _complete(post: Post, definition: Definition, success: Success) -> None:
-    kept = post.successes.ask(success)
+    kept = post.completed(success)
     if isinstance(kept, Exception):  # say, a NUL in a text: no later attempt would fare better
         error = PermanentError(f"the result cannot be stored: {kept}"[:2000])
         raise AttemptFailed(post, success.claim, definition, error, "") from kept

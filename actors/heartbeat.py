@@ -1,9 +1,10 @@
 """The heartbeat of a worker process: one thread that looks after every attempt in hand.
 
 Each second: write what agents said, hear of cancellations and of what is wanted of this worker. Every
-HEARTBEAT_SECONDS: extend all leases by one statement and say that the worker is alive. When no beat succeeded for
-nearly a whole lease it stops the runners itself, by the monotonic clock, before a rescue elsewhere can begin. While
-the process ends it hands back what does not.
+HEARTBEAT_SECONDS: extend all leases by one statement and say that the worker is alive. When none was extended for
+nearly a whole lease the runners are stopped, by the monotonic clock, before a rescue elsewhere can begin: a thread of
+its own sees to that, because on a host that is cut off the beat hangs in its statement. While the process ends it hands
+back what does not.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 log = logs.get("heartbeat")
 
 TICK_SECONDS = 1.0
+FENCE_SECONDS = 0.25
 # After the grace period runners get this long to stop before their jobs are handed back over their heads.
 LAST_WORD_SECONDS = 3.0
 MOST_MISSES = 3
@@ -76,6 +78,7 @@ class Heartbeat:
         self._said_taking = True
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+        self._fence = threading.Thread(target=self._mind_the_lease, name="fence", daemon=True)
         self._extended_at = 0.0
         self._health_at = float("-inf")
         self._worker: dramatiq.Worker | None = None
@@ -88,11 +91,17 @@ class Heartbeat:
     def start(self) -> None:
         """Begin beating."""
         self._thread.start()
+        self._fence.start()
 
     def stop(self) -> None:
         """End after the present beat."""
         self._stopped.set()
         self._thread.join(timeout=5)
+        self._fence.join(timeout=5)
+
+    def _mind_the_lease(self) -> None:
+        while not self._stopped.wait(FENCE_SECONDS):
+            self._fence_myself()
 
     def _loop(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
@@ -102,7 +111,6 @@ class Heartbeat:
                 log.warning("beat.missed", error=type(away).__name__)
             except Exception:
                 log.exception("beat.broken")
-            self._fence_myself()
             self._demand_living_threads()
 
     def beat(self) -> None:
@@ -114,15 +122,14 @@ class Heartbeat:
             heard = claims.beat(
                 [a.claim for a in attempts], lease_seconds=post.settings.lease_seconds, extend=extend
             )
-            if extend:
-                self._extended_at = began
+            if extend:  # a beat that only listens leaves the leases as they are
+                self._extended_at = post.beat_ok_at = began
             for attempt in attempts:
                 self._tell(attempt, heard[attempt.claim.job_id, attempt.claim.fence])
                 self._write(attempt)
             self._hear()
             if extend or self._said_taking != post.takes_work:
                 self._say_alive(began)
-        post.beat_ok_at = began
         self._drain()
 
     def _tell(self, attempt: Attempt, heard: claims.Beat) -> None:
@@ -171,13 +178,21 @@ class Heartbeat:
             register(post)
             say()
         self._said_taking = taking
-        if began - self._health_at > HEALTH_SECONDS or registry.waits_for_a_look(post.settings.pools):
+        if self._looks_after_health(began):
             checkup.note_health(
                 post.settings.pools,
                 http_allow_private=bool(post.settings.http_allow_private),
                 secret=post.settings.secret,
             )
-            self._health_at = began
+
+    def _looks_after_health(self, began: float) -> bool:
+        """Whether this worker finds out what could run here: when it starts, and when no other did for a while."""
+        due = began - self._health_at > HEALTH_SECONDS
+        first, pools = self._health_at == float("-inf"), self.post.settings.pools
+        if not first and not registry.waits_for_a_look(pools, HEALTH_SECONDS if due else None):
+            return False
+        self._health_at = began
+        return True
 
     def _hear(self) -> None:
         """Do what somebody wants of this worker: to rest, to end, or to work."""

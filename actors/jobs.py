@@ -34,7 +34,7 @@ def declare(broker: dramatiq.Broker, post: Post) -> dramatiq.Actor[[str], None]:
 
 def work_until_empty(post: Post) -> None:
     """Claim and run until nothing is eligible. Raises AttemptFailed for the middleware to decide."""
-    with post.seats:
+    with post.seat():
         try:
             while post.takes_work and run_next(post):
                 pass

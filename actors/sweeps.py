@@ -21,11 +21,12 @@ from app.budgets.changes import Kept
 from app.db import AWAY, db
 from app.errors import NotFound
 from app.hooks import keeping
-from app.jobs import rollups, spending, upkeep
+from app.jobs import pruning, rollups, spending, upkeep
 from app.jobs.artifacts import Store
 from app.jobs.lifecycle import promote
 from app.notify import deliveries
 from app.observe import logs
+from app.ops.backups.plan import plan_of
 from app.polling import minutes
 from app.providers import pools
 from app.schedules import due, queries
@@ -205,6 +206,7 @@ def watch(settings: Settings) -> None:
         soft_limit_seconds=settings.job_soft_limit_seconds,
         hard_limit_seconds=settings.job_time_limit_seconds,
         command_limit_seconds=settings.cli_timeout_seconds,
+        backups=plan_of(settings).on,
     )
 
     def do() -> None:
@@ -227,27 +229,26 @@ def _purge_part(settings: Settings) -> bool:
 
     def do() -> None:
         nonlocal more
-        gone = upkeep.purge(
-            job_days=settings.job_retention_days,
-            history_days=settings.history_retention_days,
-            forget_files=store.remove_job,
-        )
-        runs.purge(settings.job_retention_days)
-        queries.prune(settings.history_retention_days)
+        gone = pruning.purge(settings.job_retention_days, forget_files=store.remove_job)
+        unfinished = [
+            gone >= pruning.MOST_AT_ONCE,
+            pruning.trim(settings.history_retention_days),
+            runs.purge(settings.job_retention_days) >= runs.MOST_AT_ONCE,
+            queries.prune(settings.history_retention_days) >= queries.MOST_AT_ONCE,
+            deliveries.purge(settings.job_retention_days) >= deliveries.MOST_AT_ONCE,
+            keeping.purge(settings.webhook_retention_days) >= keeping.MOST_AT_ONCE,
+            sessions.purge(settings.deleted_session_days) >= sessions.MOST_AT_ONCE,
+            retention.trim(settings.history_retention_days) >= retention.MOST_AT_ONCE,
+        ]
+        more = any(unfinished)
         refresh.prune()
         logins.prune()
         lockout.prune()
         account_links.prune()
-        deliveries.purge(settings.job_retention_days)
-        came_in = keeping.purge(settings.webhook_retention_days)
         links.forget(settings.job_retention_days)
         rollups.purge(settings.history_retention_days)
         minutes.forget()
         alerts.purge(settings.history_retention_days)
-        sessions.purge(settings.deleted_session_days)
-        trimmed = retention.trim(settings.history_retention_days)
-        more = gone >= upkeep.MOST_AT_ONCE or trimmed >= retention.MOST_AT_ONCE
-        more = more or came_in >= keeping.MOST_AT_ONCE
         if gone:
             log.info("purge.done", jobs=gone)
 

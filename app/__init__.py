@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.polling.hints import Pace
     from app.settings import Settings
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def bare_app(settings: Settings) -> Flask:
@@ -61,6 +61,7 @@ def _know_all_tables() -> None:
     import app.hooks.models
     import app.jobs.models
     import app.notify.models
+    import app.ops.backups.models
     import app.polling.models
     import app.providers.models
     import app.quality.models
@@ -70,8 +71,11 @@ def _know_all_tables() -> None:
     import app.workflows.models  # noqa: F401
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """A web process: rooms, doors, and the bell. Without `settings` the environment is read."""
+def create_app(settings: Settings | None = None, *, forks: bool = False) -> Flask:
+    """A web process: rooms, doors, and the bell. Without `settings` the environment is read.
+
+    `forks`: this one serves nobody; the processes that it forks do, and `begin_serving` first.
+    """
     from actors.broker import make_ringer
     from actors.runners.privacy import hide_process
     from app import api, dashboard
@@ -80,12 +84,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     from app.db import db
     from app.jobs import dispatch
     from app.mcp import http as mcp
-    from app.observe import logs, tracing
-    from app.ops import counting
+    from app.observe import logs
 
     settings = settings or configuration.load_or_exit()
     logs.configure(settings.log_level, settings.log_format, service="web", version=__version__)
-    counting.begin(settings.home, "web")
+    if not forks:
+        begin_serving(settings)
     if settings.environment == "production":
         hide_process()  # agents of the same user must not read DATABASE_URL from our environment
     app = bare_app(settings)
@@ -95,13 +99,32 @@ def create_app(settings: Settings | None = None) -> Flask:
         db.open(db.engine)
     if settings.redis_url:  # without one, as for commands beside a lone database, work is found by looking
         dispatch.use(make_ringer(settings.redis_url).ring)
-    tracing.start(settings.traces, role="web", release=__version__)  # gunicorn has forked by now
     tell_by(settings)
     behind_proxies(app, settings.trusted_proxies)
     api.register(app, __version__)
     dashboard.register(app)
     mcp.register(app, __version__, admission.refusal)
+    _leave_limits_where_they_stand(app)
     return app
+
+
+def begin_serving(settings: Settings) -> None:
+    """What each web process has for itself, after the last fork: its counts, and the threads that write them and traces."""
+    from app.observe import tracing
+    from app.ops import counting
+
+    counting.begin(settings.home, "web")
+    tracing.start(settings.traces, role="web", release=__version__)
+
+
+def _leave_limits_where_they_stand(app: Flask) -> None:
+    """Take Flask-Limiter out of what every request begins with.
+
+    It would look for limits of each address; ours stand on functions, which ask it by themselves. Looking and finding
+    none was a tenth of what a poll costs.
+    """
+    first = app.before_request_funcs[None]
+    first[:] = [each for each in first if getattr(each, "__self__", None) not in app.extensions["limiter"]]
 
 
 def seal_by(settings: Settings) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+APART = timedelta(minutes=10)
+"""What one host signs is good on another whose clock is behind by no more than this."""
 
 
 def now() -> datetime:

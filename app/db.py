@@ -19,10 +19,11 @@ from typing import Any
 
 import orjson
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy import Engine, ExceptionContext, MetaData, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -103,9 +104,15 @@ def as_json(value: object) -> psycopg2.extras.Json:
 
 @contextmanager
 def _says_away(connection: Any) -> Iterator[None]:
-    """Make OperationalError of the plain DatabaseError by which psycopg2 says that the server went in mid-answer."""
+    """Make OperationalError of what means the same and is called otherwise.
+
+    The plain DatabaseError by which psycopg2 says that the server went in mid-answer; and a server that takes no
+    writes, be it a standby before its promotion or one whose disk is full: that passes too.
+    """
     try:
         yield
+    except psycopg2.errors.ReadOnlySqlTransaction as error:
+        raise psycopg2.OperationalError(str(error)) from error
     except psycopg2.DatabaseError as error:
         if type(error) is psycopg2.DatabaseError and error.pgcode is None:
             connection.close()  # it does not know yet that it is broken, and would go back into the pool
@@ -143,6 +150,8 @@ class Database(SQLAlchemy):
         self._here = threading.local()
         self._pool: Engine | None = None
         self.asked = Asked()
+        self.broke_at = float("-inf")
+        """When a connection was last found broken, by the monotonic clock."""
         self.heard: Callable[[float], None] | None = None
         """Told the seconds of each raw statement, by whichever thread."""
 
@@ -202,6 +211,7 @@ class Database(SQLAlchemy):
     def _give_back(self, pooled: Any) -> None:
         connection, self._here.connection = self._here.connection, None
         if connection.closed:
+            self.broke_at = time.monotonic()
             pooled.invalidate()
         with suppress(*AWAY):
             if not connection.closed:
@@ -264,6 +274,14 @@ class Database(SQLAlchemy):
             psycopg2.extras.execute_values(cursor, statement, values, page_size=500)
 
 
+@event.listens_for(Engine, "handle_error")
+def _says_away_to_the_orm(context: ExceptionContext) -> None:
+    """The same for statements of SQLAlchemy's own."""
+    error = context.original_exception
+    if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction):
+        raise OperationalError(context.statement, context.parameters, error) from error
+
+
 def _names(cursor: psycopg2.extensions.cursor) -> list[str]:
     return [column.name for column in cursor.description or ()]
 
@@ -299,6 +317,19 @@ def _try_if_rested(connection: Any, entry: ConnectionPoolEntry, _proxy: object) 
         connection.autocommit = False
     except psycopg2.Error as error:
         raise InvalidatePoolError(str(error)) from error
+
+
+def _note_birth(_connection: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["born_at"] = time.monotonic()
+
+
+def _replace_if_older(_connection: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:
+    """Replace all connections that were there when one of them was found broken: each would cost a try of its own.
+
+    Where a host was cut off each try may hang for seconds, and of threads that share a statement one tries for all.
+    """
+    if entry.info["born_at"] <= db.broke_at:
+        raise InvalidatePoolError("a connection of its age was broken")
 
 
 def _has_something_to_read(descriptor: int) -> bool:
@@ -343,7 +374,9 @@ def engine_options(
         "pool_size": pool_size,
         "max_overflow": max_overflow,
         "pool_recycle": pool_recycle,
-        "pool_events": [(_note_use, "checkin"), (_try_if_rested, "checkout")] if pre_ping else [],
+        "pool_events": [(_note_use, "checkin"), (_try_if_rested, "checkout")]
+        if pre_ping
+        else [(_note_birth, "connect"), (_replace_if_older, "checkout")],
         "pool_timeout": 2,
         "json_serializer": dumps,
         "json_deserializer": orjson.loads,

@@ -10,6 +10,7 @@ import hmac
 import os
 import re
 import secrets
+import shlex
 import sys
 from contextlib import suppress
 from functools import cached_property
@@ -25,6 +26,7 @@ from app import refusals, transport
 from app.notify.addresses import check_email
 from app.providers.keys import complaint
 from app.secrets import keys
+from app.workers.scaling import Bounds, bounds_of
 
 WRONG_SETTINGS = 3  # exit code
 if TYPE_CHECKING:
@@ -60,6 +62,10 @@ class Settings(BaseSettings):
     redis_url: str = Field("", description="Redis (`redis://`, `rediss://`, `unix://`). Empty: embedded.")
     redis_ssl_ca: str = Field(
         "", description="File of the authority that signed Redis' certificate. Empty: those of the system."
+    )
+    redis_ssl_verify: bool = Field(
+        True,
+        description="`false`: take any certificate of Redis, for providers that sign their own, such as Heroku.",
     )
     port: int = Field(8000, ge=1, le=65535, description="Port of the web process.")
     host: str = Field(
@@ -195,6 +201,43 @@ class Settings(BaseSettings):
         description="gunicorn worker processes.",
     )
     web_threads: int = Field(8, ge=1, description="Threads in each web process.")
+    workers: str = Field(
+        "",
+        description="How many worker processes `make run` keeps: `4`, or `1..8` for as many as the backlog asks for; also "
+        "the least and the most that [scaling](docs/scaling.md) counts with. Empty: WORKER_PROCESSES, and 5 to 50 elsewhere.",
+    )
+    scale_command: str = Field(
+        "",
+        repr=False,
+        description="Command that the scheduler runs, without a shell, when another number of workers is wanted; `{wanted}` in "
+        "it becomes the number ([docs](docs/scaling.md#a-command)).",
+    )
+    scale_environment: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Variables that SCALE_COMMAND gets besides PATH, HOME, LANG and TZ, comma separated, like `HEROKU_API_KEY`.",
+    )
+    scale_url: str = Field(
+        "",
+        repr=False,
+        description="Address that the number is sent to instead, signed ([docs](docs/scaling.md#a-url)).",
+    )
+    scale_secret: str = Field(
+        "",
+        repr=False,
+        description="Signs what is sent to SCALE_URL by the Standard Webhooks: `whsec_` and base64.",
+    )
+    scale_timeout_seconds: float = Field(
+        20, ge=1, le=120, description="How long SCALE_COMMAND or SCALE_URL may take."
+    )
+    scale_cooldown_seconds: float = Field(
+        60, ge=1, le=3600, description="So long the wanted number of workers stays as it is once it changed."
+    )
+    scale_down_seconds: float = Field(
+        900,
+        ge=0,
+        le=900,
+        description="It becomes less after so long with few busy workers and nothing waiting.",
+    )
     worker_processes: int = Field(1, ge=1, description="Dramatiq worker processes.")
     worker_threads: int = Field(8, ge=1, description="Jobs that run at once in each worker process.")
     pools: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -266,6 +309,38 @@ class Settings(BaseSettings):
         repr=False,
         description="Folder for a file of each day's audit: an fsspec URL such as `file:///…` or `s3://bucket/…` "
         "([docs](docs/audit.md)). Empty: none.",
+    )
+
+    # -- backups
+    backups: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="A backup each day by the scheduler ([docs](docs/backups.md)). `auto`: where Postgres is embedded, or "
+        "BACKUP_URL is set.",
+    )
+    backup_url: str = Field(
+        "",
+        repr=False,
+        description="Where backups go: an fsspec URL such as `file:///…` or `s3://bucket/…`. Empty: `CALLBOARD_HOME/backups`.",
+    )
+    backup_at: str = Field("03:15", description="When the daily backup is made, in UTC.")
+    backup_keep: Annotated[tuple[int, int, int], NoDecode] = Field(
+        (7, 4, 12), description="How many daily, weekly and monthly backups are kept."
+    )
+    backup_key: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Encrypts backups: base64 of 32 bytes; several, the newest first, comma separated. Keep it elsewhere: "
+        "nothing else opens them. Empty: they are not encrypted.",
+    )
+    backup_verify: bool = Field(
+        True,
+        description="Restore each backup into a Postgres of its own and compare, to prove that it works.",
+    )
+    backup_artifacts_mb: int = Field(
+        1000, ge=0, description="Artifacts in a folder are backed up along unless they are larger together."
+    )
+    backup_before_upgrade: bool = Field(
+        True, description="Back up the embedded Postgres before the schema is changed by a new version."
     )
 
     # -- agents
@@ -454,13 +529,70 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return url
 
-    @field_validator("encryption_keys", mode="before")
+    @field_validator("backup_at")
+    @classmethod
+    def _time_of_day(cls, text: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+            msg = "write a time of day in UTC, like 03:15"
+            raise ValueError(msg)
+        return text
+
+    @field_validator("backup_keep", mode="before")
+    @classmethod
+    def _how_many(cls, value: object) -> object:
+        """`7,4,12` from the environment."""
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            numbers = tuple(int(part) for part in parts)  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            numbers = ()
+        if len(numbers) != 3 or min(numbers) < 0 or numbers[0] < 1:
+            msg = "write how many days, weeks and months are kept, like 7,4,12; at least one day"
+            raise ValueError(msg)
+        return numbers
+
+    @field_validator("encryption_keys", "backup_key", mode="before")
     @classmethod
     def _keys_sound(cls, value: object) -> object:
         """`new,old` from the environment; which one is wrong is said, and never what it was."""
         texts = tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
         keys.read(texts)  # type: ignore[arg-type]
         return texts
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_counted(cls, text: str) -> str:
+        """`4` or `1..8`."""
+        if text:
+            bounds_of(text)
+        return text
+
+    @field_validator("scale_command")
+    @classmethod
+    def _command_read(cls, text: str) -> str:
+        """As a shell would split it; what it says is never repeated."""
+        try:
+            shlex.split(text)
+        except ValueError as wrong:
+            msg = f"it cannot be read as a command: {wrong}"
+            raise ValueError(msg) from wrong
+        return text
+
+    @model_validator(mode="after")
+    def _one_way_to_scale(self) -> Settings:
+        if self.scale_command and self.scale_url:
+            msg = "SCALE_COMMAND and SCALE_URL: set one of them"
+            raise ValueError(msg)
+        if self.scale_url and not self.scale_url.startswith(("http://", "https://")):
+            msg = "SCALE_URL: write an address like https://scaler.example.org/callboard"
+            raise ValueError(msg)
+        if self.scale_url and not self.scale_secret:
+            msg = "SCALE_URL needs SCALE_SECRET, which signs what is sent"
+            raise ValueError(msg)
+        if self.scale_secret and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,88}={0,2}", self.scale_secret):
+            msg = "SCALE_SECRET must be whsec_ and the base64 of 24 to 64 bytes"
+            raise ValueError(msg)
+        return self
 
     @field_validator("pools", mode="before")
     @classmethod
@@ -538,7 +670,9 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return " ".join(value.split())
 
-    @field_validator("oidc_allowed_domains", "oidc_admin_groups", "oidc_user_groups", mode="before")
+    @field_validator(
+        "oidc_allowed_domains", "oidc_admin_groups", "oidc_user_groups", "scale_environment", mode="before"
+    )
     @classmethod
     def _several(cls, value: object) -> object:
         """`a,b` from the environment."""
@@ -743,6 +877,16 @@ class Settings(BaseSettings):
         if field in PROVIDER_KEYS:
             return str(getattr(self, field)).strip() or None
         return os.environ.get(name, "").strip() or None
+
+    def scale_environ(self) -> dict[str, str]:
+        """The environment of SCALE_COMMAND: what every program needs, and what SCALE_ENVIRONMENT names."""
+        names = ("PATH", "HOME", "LANG", "TZ", *self.scale_environment)
+        return {name: os.environ[name] for name in names if name in os.environ}
+
+    @property
+    def worker_bounds(self) -> Bounds:
+        """The least and the most workers that scaling counts with."""
+        return bounds_of(self.workers) if self.workers else Bounds()
 
     @property
     def providers_wanted(self) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ class Wanted(Protocol):
     def redis_url(self) -> str: ...  # noqa: D102 - the setting of that name
     @property
     def redis_ssl_ca(self) -> str: ...  # noqa: D102 - the setting of that name
+    @property
+    def redis_ssl_verify(self) -> bool: ...  # noqa: D102 - the setting of that name
 
 
 def postgres_url(wanted: Wanted) -> str:
@@ -46,6 +48,8 @@ def redis_url(wanted: Wanted) -> str:
     if wanted.redis_url and scheme not in REDIS_SCHEMES:
         msg = "REDIS_URL: write an address like rediss://:password@host:6379/0; it begins with redis, rediss or unix"
         raise ValueError(msg)
+    if not wanted.redis_ssl_verify:
+        return _unchecked(wanted, scheme)
     if not wanted.redis_ssl_ca:
         return wanted.redis_url
     authority = _file("REDIS_SSL_CA", wanted.redis_ssl_ca)
@@ -54,6 +58,16 @@ def redis_url(wanted: Wanted) -> str:
         raise ValueError(msg)
     return (
         _with_query(wanted.redis_url, {"ssl_ca_certs": authority}) if scheme == "rediss" else wanted.redis_url
+    )
+
+
+def _unchecked(wanted: Wanted, scheme: str) -> str:
+    """REDIS_URL without any check of the certificate, whatever the platform changes REDIS_URL to."""
+    if wanted.redis_ssl_ca:
+        msg = "REDIS_SSL_VERIFY=false does not go with REDIS_SSL_CA: what an authority has signed can be checked"
+        raise ValueError(msg)
+    return (
+        _with_query(wanted.redis_url, {"ssl_cert_reqs": "none"}) if scheme == "rediss" else wanted.redis_url
     )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 from app import clock
@@ -21,8 +25,21 @@ from app.jobs.intake import Wish
 from app.jobs.states import Reason, Status
 from app.settings import POOLS
 from app.workflows import asking as answering
+from app.workflows import intake as workflows
 
 OWNER = "ada@example.com"
+
+
+@contextmanager
+def long_ago(days: float) -> Iterator[None]:
+    """Jobs and runs that are made in this block have ids of so many days ago; their times are those of now."""
+
+    def new_id() -> str:
+        begin = UUID(clock.least_id(clock.now() - timedelta(days=days))).int
+        return str(UUID(int=begin | 7 << 76 | 2 << 62 | secrets.randbits(62)))
+
+    with patch.object(lifecycle, "new_id", new_id), patch.object(workflows, "new_id", new_id):
+        yield
 
 
 def agent(agent_id: str, **ours: Any) -> None:

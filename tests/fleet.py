@@ -103,6 +103,9 @@ class Unit(Child):
 class Fleet:
     """The processes of one Callboard on the servers of `pair`, and a look into its database."""
 
+    at = ROOT
+    """The folder whose code the next process runs."""
+
     def __init__(self, pair: Pair, database_url: str, home: Path, **environ: str) -> None:
         """`environ` overrides the hasty settings; nothing runs before a process is asked for."""
         self.pair = pair
@@ -153,7 +156,7 @@ class Fleet:
     def start(self, name: str, *arguments: str, **environ: str) -> Unit:
         """Start `python ...` in a session of its own, with `environ` on top of the fleet's."""
         program = Program(
-            name=name, argv=(sys.executable, *arguments), environ={**self.environ, **environ}, cwd=ROOT
+            name=name, argv=(sys.executable, *arguments), environ={**self.environ, **environ}, cwd=self.at
         )
         unit = self.units[name] = Unit(program, self.home)
         unit.start()
@@ -255,7 +258,9 @@ class Fleet:
         said: dict[tuple[str, int], list[str]] = {}
         for unit in self.units.values():
             for line in unit.log_lines("attempt.ended"):
-                said.setdefault((line["job_id"], line["attempt"]), []).append(line["outcome"])
+                said.setdefault((line["job_id"], line["attempt"]), []).append(
+                    "released" if line["outcome"] == "held" else line["outcome"]
+                )
         stands = {
             (row["job_id"], row["fence"]): row["outcome"]
             for row in self.rows("SELECT job_id::text, fence, outcome FROM job_attempts")

@@ -120,7 +120,8 @@ _OF_JOBS: dict[str, str] = {
         SELECT c.job_id, c.status FROM jobs c JOIN jobs p ON p.job_id = c.parent_job_id
         WHERE p.cancel_requested_at IS NOT NULL AND c.finished_at IS NULL AND c.cancel_requested_at IS NULL""",
     "every submission became one job at most": """
-        SELECT correlation_id FROM jobs WHERE correlation_id IS NOT NULL AND parent_job_id IS NULL GROUP BY correlation_id HAVING count(*) > 1""",
+        SELECT correlation_id FROM jobs WHERE correlation_id IS NOT NULL AND parent_job_id IS NULL
+          AND workflow_id IS NULL GROUP BY correlation_id HAVING count(*) > 1""",
 }
 
 _OF_RUNS: dict[str, str] = {

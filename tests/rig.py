@@ -8,6 +8,7 @@ does. The template database is migrated once; each worker gets a clone.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from psycopg2 import sql
 from tests.services import TEMPLATE, Pair, cloned, execute, libpq, migrate, pair, with_database
 
 # Run by .ci/run, and by nobody who does not name them.
-SLOW = {"journeys", "browser", "chaos", "bench", "slow", "docs"}
+SLOW = {"journeys", "browser", "chaos", "hosts", "bench", "slow", "docs"}
 REDIS_DATABASES = 16
 
 _shared = ExitStack()  # what this process started and has to stop
@@ -36,6 +37,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         Path(arg.partition("::")[0]).resolve() for arg in config.invocation_params.args if "tests" in str(arg)
     ]
     return None if any(path.is_relative_to(collection_path) for path in named) else True
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and every module stay to the end: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -21,9 +21,9 @@ from app.agents import registry
 from app.agents.definition import parse
 from app.alerts import queries as alerts
 from app.approvals import policies
-from app.dashboard import nav, now, now_figures
+from app.dashboard import job_rail, nav, now, now_figures
 from app.db import db, make_engine
-from app.jobs import dispatch, error_groups, rollups, stats
+from app.jobs import dispatch, error_groups, explain, rollups, sizing, stats
 from app.jobs.artifacts import Store
 from app.observe import correlation
 from app.providers import prices
@@ -34,7 +34,7 @@ AGENTS = Path(__file__).parent / "agents"
 
 # Children first. The agents of tests/agents, the pools and the row of the sweeps stay.
 _CLEAN = """
-    SET LOCAL callboard.retention = 'on';
+    PERFORM set_config('callboard.retention', 'on', true);
     DELETE FROM artifacts; DELETE FROM job_events; DELETE FROM job_attempts; DELETE FROM dead_letters;
     DELETE FROM job_history; DELETE FROM task_history; DELETE FROM job_rollups; DELETE FROM pool_samples; DELETE FROM jobs; DELETE FROM idempotency_keys;
     DELETE FROM approvals; DELETE FROM approval_policies; DELETE FROM workflows; DELETE FROM workflow_templates; DELETE FROM schedules;
@@ -54,6 +54,11 @@ _CLEAN = """
     UPDATE queues SET paused = false, paused_until = NULL, pause_reason = NULL, paused_by = NULL WHERE paused;
     UPDATE upkeep SET last_tick_at = now(), healthy_since = now() - interval '1 hour';
 """
+
+# A function, for Postgres plans its statements once instead of before every test.
+_CLEANER = f"""
+    CREATE SCHEMA for_tests;
+    CREATE FUNCTION for_tests.clean() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {_CLEAN} END $$"""
 
 _AGENTS_NOW = """
     SELECT string_agg(concat_ws(':', agent_id, version, enabled, max_concurrent_tasks, rate_limit, pool), ' ' ORDER BY agent_id)
@@ -113,6 +118,8 @@ def client(app: Flask) -> FlaskClient:
 def engine(database_url: str) -> Iterator[Engine]:
     """Connections to the worker's database, apart from the app's; enough for a test with many threads."""
     made = make_engine(database_url, pool_size=20, max_overflow=30, name="callboard-tests")
+    with made.begin() as opened:
+        opened.exec_driver_sql(_CLEANER)
     yield made
     made.dispose()
 
@@ -124,7 +131,7 @@ def quick(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     seal_by(settings)
     monkeypatch.setattr(dispatch, "_ring", lambda _pool, _times: None)
     with db.transaction():
-        db.run(_CLEAN)
+        db.run("SELECT for_tests.clean()")
         if db.value(_AGENTS_NOW) != _agents_as_installed.get(str(engine.url), ""):
             install_test_agents()
             _agents_as_installed[str(engine.url)] = db.value(_AGENTS_NOW)
@@ -133,12 +140,15 @@ def quick(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     policies.forget()
     prices.forget()
     stats._queues.forget()
+    sizing.forget()
     alerts.forget()
     error_groups.forget()
     rollups.forget()
     now_figures.forget()
     now.forget_spending()
     nav.forget()
+    explain.forget()
+    job_rail.forget()
     return engine
 
 

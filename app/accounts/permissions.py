@@ -109,6 +109,7 @@ TABLE: dict[str, Rule] = {
     "view_audit":         Rule(YES, NO,    NO,    "admin"),
     "view_alerts":        Rule(YES, NO,    NO,    "admin"),  # and how polling goes
     "manage_alerts":      Rule(YES, NO,    NO,    "admin"),
+    "manage_backups":     Rule(YES, NO,    NO,    "admin"),  # see that they are there, and make one; never read them
 }  # fmt: skip
 
 

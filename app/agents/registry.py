@@ -408,12 +408,14 @@ def set_budgeted(agent_ids: list[str]) -> None:
         forget()
 
 
-def waits_for_a_look(pools: tuple[str, ...]) -> bool:
-    """Whether there is an agent of these pools of which nobody has found out if it could run."""
+def waits_for_a_look(pools: tuple[str, ...], seconds: float | None = None) -> bool:
+    """Whether there is an agent of these pools of which nobody has found out if it could run, or not for so long."""
     return bool(
         db.value(
-            "SELECT EXISTS (SELECT 1 FROM agents WHERE health_at IS NULL AND pool = ANY(%(pools)s))",
+            """SELECT EXISTS (SELECT 1 FROM agents WHERE pool = ANY(%(pools)s)
+                   AND (health_at IS NULL OR health_at < now() - %(seconds)s * interval '1 s'))""",
             pools=list(pools),
+            seconds=seconds,
         )
     )
 

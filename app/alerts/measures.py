@@ -30,6 +30,8 @@ class Limits:
     hard_limit_seconds: float = 3600
     command_limit_seconds: float = 300
     """The hard limit of an agent that runs a command and says nothing of its own."""
+    backups: bool = False
+    """Whether a backup is made each day."""
 
 
 @dataclass(frozen=True)
@@ -196,3 +198,51 @@ def open_providers(_limits: Limits) -> list[Reading]:
         most=MOST_SUBJECTS,
     )
     return [Reading(row["provider_id"], row["seconds"], row["error_class"] or "") for row in rows]
+
+
+_GOOD = "(SELECT max(started_at) FROM backups WHERE status IN ('done','verified') AND verify_error IS NULL)"
+
+
+def missing_backup(limits: Limits) -> list[Reading]:
+    """For how long there is no good backup, where one is made each day; from the first account on, if there never was."""
+    if not limits.backups:
+        return []
+    row = db.row(
+        f"""SELECT {_GOOD} AS last, extract(epoch FROM now() - coalesce({_GOOD}, (SELECT min(created_at) FROM users)))::float
+                   AS seconds"""
+    )
+    if row is None or row["seconds"] is None:
+        return []
+    return [Reading("", row["seconds"], "" if row["last"] else "there never was one")]
+
+
+def failed_backups(_limits: Limits) -> list[Reading]:
+    """How many backups failed since the last good one, of the last seven days."""
+    row = db.row(
+        f"""SELECT count(*) AS failed, (array_agg(error ORDER BY started_at DESC))[1] AS why FROM backups
+            WHERE status = 'failed' AND started_at > now() - interval '7 days'
+              AND started_at > coalesce({_GOOD}, '-infinity')"""
+    )
+    assert row is not None
+    return [Reading("", row["failed"], (row["why"] or "")[:200])] if row["failed"] else []
+
+
+def unproved_backup(_limits: Limits) -> list[Reading]:
+    """1 while the newest backup is one that could not be restored, or was not the same after it."""
+    row = db.row(
+        "SELECT verify_error FROM backups WHERE status IN ('done','verified') ORDER BY started_at DESC LIMIT 1"
+    )
+    return [Reading("", 1, row["verify_error"][:200])] if row and row["verify_error"] else []
+
+
+def scale_hook(_limits: Limits) -> list[Reading]:
+    """How often the platform could not be told the newest wanted number of workers, and what it said last."""
+    row = db.row(
+        """SELECT count(*) AS failed, max(a.details ->> 'error') AS error FROM audit_log a
+           WHERE a.action = 'scaling.refused' AND a.at > now() - interval '1 day'
+             AND a.subject = (SELECT 'scaling:' || id FROM audit_log
+                              WHERE action = 'scaling.decided' AND details ->> 'wanted' IS DISTINCT FROM details ->> 'before'
+                              ORDER BY at DESC, id DESC LIMIT 1)
+             AND NOT EXISTS (SELECT 1 FROM audit_log t WHERE t.action = 'scaling.told' AND t.subject = a.subject)"""
+    )
+    return [Reading("", row["failed"], (row["error"] or "")[:200])] if row and row["failed"] else []

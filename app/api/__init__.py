@@ -22,6 +22,7 @@ from app.api import (
     artifacts,
     audit,
     auth_endpoints,
+    backups,
     budgets,
     bulk_actions,
     content,
@@ -53,6 +54,7 @@ from app.api import (
     relay,
     request_id,
     saved_views,
+    scaling,
     schedules,
     search,
     security,
@@ -68,9 +70,9 @@ from app.api import (
 )
 
 VIEWS = (
-    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, audit, auth_endpoints, budgets, bulk_actions, content, deliveries, dlq, doctor, for_models, health, hooks, job_compare, job_family, job_quality, job_status, job_story, jobs, metrics,
+    agent_import, agent_versions, agents, alerts, analytics, api_keys, approval_policies, approvals, artifacts, audit, auth_endpoints, backups, budgets, bulk_actions, content, deliveries, dlq, doctor, for_models, health, hooks, job_compare, job_family, job_quality, job_status, job_story, jobs, metrics,
     notifications, notify_rules, openapi, polling,
-    prices, providers, quality_gates, queues, relay, saved_views, schedules, search, security, session_parts, session_webhook, sessions, users, webhook_endpoints, workers, workflow_templates, workflows,
+    prices, providers, quality_gates, queues, relay, saved_views, scaling, schedules, search, security, session_parts, session_webhook, sessions, users, webhook_endpoints, workers, workflow_templates, workflows,
 )  # fmt: skip
 
 CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -162,7 +164,7 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/workflow-templates/<name>/versions", "GET",           ()),
     ("/api/v1/workflow-templates/<name>/versions/<version>", "GET", ()),
     ("/api/v1/workflow-templates/<name>/versions/<version>/restore", "POST", ()),
-    # queues.py, workers.py
+    # queues.py, workers.py, scaling.py
     ("/api/v1/queues",                          "GET",              ()),
     ("/api/v1/queues/stats",                    "GET",              ()),
     ("/api/v1/queues/<pool>/pause",             "POST",             ()),
@@ -278,6 +280,9 @@ CONTENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/api/v1/alerts/<alert_id>/acknowledge",   "POST",             ()),
     ("/api/v1/alert-rules",                     "GET",              ()),
     ("/api/v1/alert-rules/<rule>",              "PATCH",            ()),
+    # backups.py
+    ("/api/v1/backups",                         "GET POST",         ()),
+    ("/api/v1/backups/<backup_id>",             "GET",              ()),
     # doctor.py
     ("/api/v1/doctor",                          "GET",              ()),
     # audit.py

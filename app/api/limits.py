@@ -96,12 +96,6 @@ def init_app(app: Flask) -> None:
             "retry": Retry(NoBackoff(), 0),
         }
     limiter.init_app(app)
-    limiter.request_filter(_is_read)
-
-
-def _is_read() -> bool:
-    """Reads are counted by `spend_poll`; Flask-Limiter need not even look for limits of theirs."""
-    return request.method in ("GET", "HEAD")
 
 
 def write_limits() -> str:

@@ -24,10 +24,11 @@ from app.api.shapes import When
 from app.budgets import ledger
 from app.budgets import queries as budgets
 from app.db import Row
-from app.jobs import queries, stats, upkeep
+from app.jobs import queries, sizing, stats, upkeep
 from app.kept import Kept
 from app.observe import metrics
 from app.observe.metrics import Figure
+from app.ops.backups import queries as backups
 from app.providers import queries as providers
 from app.workers import fleet
 
@@ -115,7 +116,7 @@ class _Figures:
 
     def collect(self) -> Iterator[Metric]:
         """One family per figure."""
-        for figure, lines in (*_jobs(), *_queues(), *_fleet(), *_money(), *_health()):
+        for figure, lines in (*_jobs(), *_queues(), *_fleet(), *_money(), *_backups(), *_health()):
             yield _family(figure, lines)
         yield from metrics.collected()
 
@@ -176,8 +177,18 @@ def _fleet() -> Iterator[Family]:
     yield metrics.WORKERS, _by({state: living[state] for state in ("total", "active", "idle", "draining")})
     yield metrics.WORKER_THREADS, _by({state: living[state] for state in ("threads", "busy")})
     yield metrics.WORKER_MEMORY, [((), fleet.memory_bytes())]
+    yield from _scaling()
     swept_at = upkeep.last_tick_at()
     yield metrics.SWEPT_AT, [((), swept_at.timestamp())] if swept_at else []
+
+
+def _scaling() -> Iterator[Family]:
+    chosen, lines = settings(), sizing.figures()
+    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
+    wanted = sizing.decisions(chosen.worker_bounds, pace=pace)
+    yield metrics.WORKERS_WANTED, _by({name: each.wanted for name, each in wanted.items()})
+    yield metrics.WORKERS_BUSY, _by({name: line["busy"] for name, line in lines.items()})
+    yield metrics.CLAIMABLE, _by({name: line["waiting"] for name, line in lines.items()})
 
 
 def _money() -> Iterator[Family]:
@@ -203,6 +214,15 @@ def _spent(row: Row) -> Line:
     return (f"{row['name']} ({row['budget_id'][-6:]})", row["scope"]), float(
         row["spent"] / row["limit_amount"]
     )
+
+
+def _backups() -> Iterator[Family]:
+    standing = backups.standing()
+    last, proved = standing["last"], standing["last_verified"]
+    yield metrics.BACKUP_AT, [((), last["finished_at"].timestamp())] if last else []
+    yield metrics.BACKUP_BYTES, [((), float(last["bytes"] + (last["artifact_bytes"] or 0)))] if last else []
+    yield metrics.BACKUP_SECONDS, [((), float(last["seconds"]))] if last else []
+    yield metrics.BACKUP_VERIFIED_AT, [((), proved["verified_at"].timestamp())] if proved else []
 
 
 def _health() -> Iterator[Family]:

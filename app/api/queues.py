@@ -1,4 +1,4 @@
-"""Queues: how much waits, how fast it goes, how many workers would be right; and pausing a pool."""
+"""Queues: how much waits and how fast it goes; and pausing a pool."""
 
 from __future__ import annotations
 
@@ -91,18 +91,6 @@ class PauseIn(Input):
         return self
 
 
-class ScalingOut(BaseModel):
-    """How many workers there are, and how many would be right."""
-
-    current: int
-    wanted: int
-    waiting: int
-    utilization: float
-    smallest: int
-    largest: int
-    reason: str = Field(description="Why so many.")
-
-
 @op("GET", "/api/v1/queues/stats", verb="view_queues", out=QueueStatsOut)
 def get_queue_stats() -> dict[str, Any]:
     """Show depth, speed and waiting time by priority."""
@@ -132,22 +120,6 @@ def resume_queue(pool: str) -> dict[str, Any]:
     line = pools.resume(pool)
     noted("queue.resumed", pool)
     return _with_workers([line])[0]
-
-
-@op("GET", "/api/v1/scaling", verb="view_queues", out=ScalingOut)
-def get_scaling() -> dict[str, Any]:
-    """Say how many workers would be right; something outside starts and stops them."""
-    living, waiting = fleet.capacity(), sum(line["depth"] for line in stats.queues().values())
-    current = living["total"] - living["draining"]
-    return {
-        "current": current,
-        "wanted": fleet.wanted(current, waiting, living["utilization"]),
-        "reason": fleet.why(current, waiting, living["utilization"]),
-        "waiting": waiting,
-        "utilization": living["utilization"],
-        "smallest": fleet.SMALLEST,
-        "largest": fleet.LARGEST,
-    }
 
 
 def _with_workers(lines: list[Row]) -> list[Row]:

@@ -24,6 +24,8 @@ def init_app(app: Flask) -> None:
 
 def _begin() -> None:
     given = request.headers
+    if "traceparent" not in given and not tracing.is_wanted():
+        return
     parent = tracing.remote({name: given[name] for name in ("traceparent", "tracestate") if name in given})
     route = request.url_rule.rule if request.url_rule else None
     span = tracing.tracer().start_span(

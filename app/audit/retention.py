@@ -38,7 +38,8 @@ def _last_to_go(days: int, limit: int) -> int | None:
     last: int | None = db.value(
         """WITH ends AS (SELECT min(position) AS first, max(position) AS head FROM audit_chain),
                 kept AS (SELECT c.position FROM audit_chain c JOIN audit_log a ON a.id = c.audit_id
-                         WHERE a.at >= date_trunc('day', now() - %(days)s * interval '1 day')
+                         WHERE c.position <= (SELECT first FROM ends) + %(limit)s
+                           AND a.at >= date_trunc('day', now() - %(days)s * interval '1 day')
                          ORDER BY c.position LIMIT 1)
            SELECT least(coalesce((SELECT position FROM kept), head) - 1, head - 1, first + %(limit)s) FROM ends""",
         days=days,

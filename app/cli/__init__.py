@@ -37,13 +37,15 @@ COMMANDS = {
     "keys": "app.cli.keys:keys",
     "users": "app.cli.users:users",
     "doctor": "app.cli.doctor:doctor",
+    "backup": "app.cli.backups:backup",
+    "restore": "app.cli.restoring:restore",
     "secrets": "app.cli.secrets:secrets",
     "mcp": "app.mcp.command:mcp",
     "completion": "app.cli.completion:completion",
 }
 
 
-ALSO = {"session": "sessions", "job": "jobs", "key": "keys"}
+ALSO = {"session": "sessions", "job": "jobs", "key": "keys", "backups": "backup"}
 """Other names that commands answer to; they are not listed."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import click
 import psycopg2
@@ -50,7 +51,8 @@ def seed() -> None:
 def prepare() -> None:
     """Upgrade the schema, then seed: what must be done before the new version starts.
 
-    Does nothing, quickly, where the same version was prepared before with the same agents and the same admin.
+    Does nothing, quickly, where the same version was prepared before with the same agents and the same admin,
+    and where a newer version was: going back changes nothing, because the code before works on the newer schema.
     """
     chosen = settings()
     digest = prepared.fingerprint(
@@ -67,14 +69,24 @@ def prepare() -> None:
     with one_at_a_time(chosen.database_url):
         if is_prepared(chosen, digest):  # by the one we waited for
             return
+        if revision := newer(chosen):
+            click.echo(f"A newer version has brought the schema to {revision}; this one works on it as it is")
+            return
+        saved = back_up_first(chosen)
         migrate(chosen)
-        sow(chosen, digest)
+        sow(chosen, digest, saved)
 
 
 def is_prepared(chosen: Settings, digest: str) -> bool:
     """Whether the database was prepared by what has this fingerprint; raises Unavailable without Postgres."""
     with closing(connect(chosen.database_url)) as connection:
         return prepared.is_prepared(connection, digest, chosen.admin_email)
+
+
+def newer(chosen: Settings) -> str | None:
+    """The schema's revision, if only a newer version than this one knows it; platforms go back by a release too."""
+    with closing(connect(chosen.database_url)) as connection:
+        return prepared.made_by_newer(connection)
 
 
 def migrate(chosen: Settings) -> None:
@@ -85,7 +97,14 @@ def migrate(chosen: Settings) -> None:
         forward()
 
 
-def sow(chosen: Settings, digest: str | None = None) -> None:
+def back_up_first(chosen: Settings) -> dict[str, Any] | None:
+    """What stands in the embedded Postgres before its schema changes, as a backup; None if none is wanted or needed."""
+    from app.cli import restoring
+
+    return restoring.back_up_first(chosen)  # type: ignore[no-any-return]
+
+
+def sow(chosen: Settings, digest: str | None = None, saved: dict[str, Any] | None = None) -> None:
     """Seed, note the fingerprint, commit, and print what the seed has to say (say, the password it made)."""
     from app.accounts import key_ages
     from app.db import db
@@ -96,6 +115,10 @@ def sow(chosen: Settings, digest: str | None = None) -> None:
         lines = fill(chosen) + known.note(chosen.sealing_keys)
         key_ages.note("signing", chosen.signing_key)
         key_ages.note("tokens", chosen.token_keys[0])
+        if saved:
+            from app.cli import restoring
+
+            restoring.note_first(chosen, saved)
         if digest is not None:
             db.run(prepared.NOTE, mark=prepared.mark(db.value(prepared.REVISION), digest))
         db.session.commit()

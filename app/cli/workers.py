@@ -60,6 +60,28 @@ def show(worker_id: str, *, email: str | None, wants_json: bool) -> None:
 
 
 @workers.command()
+@on_behalf
+@as_json
+def scaling(*, email: str | None, wants_json: bool) -> None:
+    """Show how many workers are wanted, of each pool and in all, and why."""
+    with speaker(email) as callboard:
+        found = callboard.call("GET", "/api/v1/scaling")
+    if wants_json:
+        telling.say_json(found)
+        return
+    click.echo(
+        f"{found['wanted']} wanted ({found['min']} to {found['max']}), {found['current']} work: {found['why']}"
+    )
+    for each in found["pools"]:
+        click.echo(
+            f"  {each['pool']:12} {each['wanted_workers']:3} wanted  {each['waiting']:6,} to claim  "
+            f"{each['running']}/{each['capacity']} busy  {each['drained_per_minute']:g}/min"
+        )
+    for each in found["history"]:
+        click.echo(f"  {each['at']}  {each['before'] or '-'} -> {each['wanted']}  {each['why']}")
+
+
+@workers.command()
 @click.argument("worker_id")
 @on_behalf
 @as_json

@@ -29,6 +29,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "private, no-cache",
 }
 YEAR_SECONDS = 31_536_000
 
@@ -41,9 +42,9 @@ BEARER_HEADERS = {
 }
 
 
-# Scripts ask for these, again and again, and keep no answer: a 304 says only that there is nothing new. It has no
-# body that a browser could run, frame or guess the type of, so it goes without what guards bodies: 300 bytes, not 900.
-POLLED_PATHS = "/ui/"
+# Scripts and programs ask for these, again and again: a 304 says only that there is nothing new. It has no body that a
+# browser could run, frame or guess the type of, so it goes without what guards bodies: 300 bytes, not 900.
+POLLED_PATHS = ("/ui/", "/api/")
 NOT_MODIFIED = 304
 
 
@@ -63,9 +64,10 @@ def _protect(response: Response) -> Response:
         return response
     if request.path.startswith(BEARER_PATHS):
         response.headers.update(BEARER_HEADERS)
+    own = {name.lower() for name, _ in response.headers}
     for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "private, no-cache")
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR_SECONDS}; includeSubDomains")
+        if name.lower() not in own:
+            response.headers.add(name, value)
+    if request.is_secure and "strict-transport-security" not in own:
+        response.headers.add("Strict-Transport-Security", f"max-age={YEAR_SECONDS}; includeSubDomains")
     return response

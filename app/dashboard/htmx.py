@@ -39,6 +39,11 @@ _REGION = Markup(
 _asked: ContextVar[MultiDict[str, str] | None] = ContextVar("asked", default=None)
 
 
+def is_poll() -> bool:
+    """Whether a page only asks again what is new; then what others asked a few seconds ago will do."""
+    return request.method == "GET" and request.path.startswith("/ui/")
+
+
 def every(milliseconds: int) -> str:
     """An interval as `HX-Poll` says it."""
     return f"{milliseconds}ms"

@@ -17,13 +17,14 @@ from app.budgets.amounts import exact, said
 from app.dashboard import job_seen, links
 from app.dashboard.budgets import shown as shown_budget
 from app.dashboard.deliveries import CHANNELS, LOOKS
-from app.dashboard.htmx import STOP, Context, Panel, every
+from app.dashboard.htmx import STOP, Context, Panel, every, is_poll
 from app.dashboard.session import asking
 from app.dashboard.words import look
 from app.db import Row
 from app.errors import NotFound
 from app.jobs import delegation, explain, idempotency, intake, queries, told
 from app.jobs.states import WAITING
+from app.kept import Kept
 from app.notify import deliveries
 from app.observe import correlation
 from app.schedules import queries as schedules
@@ -31,6 +32,10 @@ from app.schedules import queries as schedules
 MOST_DELIVERIES = 8
 TOLD_WITHIN = timedelta(seconds=15)
 """So long after a job's end its callbacks may still be written."""
+
+_kept = Kept(seconds=3, most=2_000)
+"""Shared budgets, for all who only ask again."""
+forget = _kept.forget
 
 _HOW = {"retry": "Retried as", "replay": "Replayed as", "resume": "Resumed as"}
 
@@ -92,7 +97,7 @@ def _read(job_id: str) -> Context:
     sent = _deliveries(row)
     return {
         "job": row,
-        "why": explain.explain(row["job_id"], who=asking()) if row["status"] in WAITING else None,
+        "why": _why(row) if row["status"] in WAITING else None,
         "own": _own_budget(row),
         "shared": _shared_budgets(row) if row["finished_at"] is None else [],
         "watched": _watched(row),
@@ -100,6 +105,10 @@ def _read(job_id: str) -> Context:
         "sent": sent,
         "poll": _poll(row, sent),
     }
+
+
+def _why(row: Row) -> Row:
+    return explain.explained(row, who=asking(), recent=is_poll())
 
 
 def _poll(row: Row, sent: list[Row]) -> str:
@@ -141,7 +150,9 @@ def _shared_budgets(row: Row) -> list[Row]:
     """The budgets that the job draws on together with others; with what running jobs have set aside."""
     if not may(asking(), "view_budgets"):
         return []
-    return [shown_budget(each) for each in budgets.covering(row["agent_id"], row["schedule_id"])]
+    drawn_on = row["agent_id"], row["schedule_id"]
+    found: list[Row] = _kept.answer(drawn_on, lambda: budgets.covering(*drawn_on), fresh=not is_poll())
+    return [shown_budget(each) for each in found]
 
 
 def _watched(row: Row) -> Row | None:

@@ -14,7 +14,7 @@ from app.alerts import queries as alerts
 from app.approvals import queries as approvals
 from app.budgets import queries as budgets
 from app.dashboard import notifications
-from app.dashboard.htmx import Context, Panel, asked, every
+from app.dashboard.htmx import Context, Panel, asked, every, is_poll
 from app.dashboard.session import asking
 from app.jobs import dead_letters, pools, queries
 from app.kept import Kept
@@ -59,6 +59,7 @@ ENTRIES = (
     Entry("alerts", "alerts", "bell", "Alerts", "view_alerts", "active", hot=True),
     Entry("audit", "audit", "file", "Audit", "view_audit"),
     Entry("security", "security", "shield", "Security", "view_audit"),
+    Entry("backups", "backups", "again", "Backups", "manage_backups"),
     Entry("polling", "polling", "pulse", "Polling health", "view_alerts"),
     Entry("users", "users", "person", "Users", "manage_users", key="u"),
     Entry("settings", "settings", "gear", "Settings"),
@@ -137,7 +138,7 @@ def _unread() -> int:
 
 def _shared(key: Hashable, count: Callable[[], int]) -> int:
     """A count for all polls of some seconds; a page that is opened counts anew, because somebody did something."""
-    found: int = _kept.answer(key, count, fresh=not request.path.startswith("/ui/"))
+    found: int = _kept.answer(key, count, fresh=not is_poll())
     return found
 
 

@@ -13,7 +13,7 @@ from app.dashboard.pools import PAUSES
 from app.dashboard.session import asking, settings
 from app.dashboard.words import Look, many
 from app.db import Row
-from app.jobs import explain, pools, rollups, stats
+from app.jobs import explain, pools, rollups, sizing, stats
 from app.jobs.states import Priority
 from app.settings import POOLS
 from app.workers import fleet
@@ -102,6 +102,9 @@ def _next(row: Row, chips: dict[str, Row]) -> dict[str, Any]:
 def _levels() -> Context:
     demand(asking(), "view_queues")
     levels, living = stats.queues(), fleet.capacity()
+    chosen = settings()
+    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
+    wanted = sizing.decisions(chosen.worker_bounds, pace=pace)[sizing.ALL]
     waiting = sum(line["depth"] for line in levels.values())
     rate = sum(line["per_minute"] for line in levels.values())
     current = living["total"] - living["draining"]
@@ -112,8 +115,8 @@ def _levels() -> Context:
         "wait_seconds": 60 * waiting / rate if rate and waiting else None,
         "current": current,
         "draining": living["draining"],
-        "wanted": fleet.wanted(current, waiting, living["utilization"]),
-        "why": fleet.why(current, waiting, living["utilization"]),
+        "wanted": wanted.wanted,
+        "why": wanted.why,
         "poll": every(settings().stats_refresh_ms),
     }
 

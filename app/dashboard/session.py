@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from datetime import timedelta
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Literal, cast, overload
 
 import flask_login
 from flask import (
     Blueprint,
     Flask,
+    Request,
     Response,
     current_app,
     flash,
@@ -27,16 +28,18 @@ from flask import (
     url_for,
 )
 from flask import session as cookie
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_limiter import Limiter, RequestLimit
 from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
+from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import audit
+from app import audit, clock
 from app.accounts import attempts, logins, permissions, queries, users
 from app.accounts.permissions import Principal
+from app.dashboard.htmx import is_poll
 from app.db import AWAY, Row, db
 from app.errors import Forbidden, Locked, Malformed, Unauthenticated, waiting
 from app.kept import Kept
@@ -68,6 +71,8 @@ WITHOUT_TOKEN = {"dashboard.polling_report"}
 """Beacons carry no form; they must say that they come from here."""
 
 _seen = Kept(seconds=1, most=10_000)
+_unpacked = Kept(seconds=600, most=10_000)
+"""What genuine cookies say, and when they were signed; whether they still count is asked each time."""
 csrf = CSRFProtect()
 log = logs.get(__name__)
 limiter = Limiter(
@@ -78,8 +83,65 @@ limiter = Limiter(
 )
 
 
+class PatientSigner(TimestampSigner):
+    """One that takes what another host signed whose clock is ahead of ours; the stock one signs its people out."""
+
+    @overload
+    def unsign(
+        self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: Literal[False] = False
+    ) -> bytes: ...
+
+    @overload
+    def unsign(
+        self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: Literal[True] = True
+    ) -> tuple[bytes, datetime]: ...
+
+    def unsign(
+        self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False
+    ) -> tuple[bytes, datetime] | bytes:
+        """What was signed; SignatureExpired if that was longer ago than `max_age`, or lies too far ahead."""
+        value, signed_at = super().unsign(signed_value, return_timestamp=True)
+        age = clock.now() - signed_at
+        if max_age is not None and not -clock.APART <= age <= timedelta(seconds=max_age):
+            raise SignatureExpired(f"signed {age} ago", payload=value, date_signed=signed_at)
+        return (value, signed_at) if return_timestamp else value
+
+
 class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
     """Sends the cookie with `Secure` to whoever came by https, so that plain http at home works too."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """The stock one with our signer."""
+        serializer = super().get_signing_serializer(app)
+        if serializer:
+            serializer.signer = PatientSigner
+        return serializer
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """What the cookie says; the API has no session, and what a page brings again with each poll is unpacked once."""
+        if request.path.startswith("/api/"):
+            return None
+        text = request.cookies.get(self.get_cookie_name(app))
+        if not text or not is_poll():
+            return super().open_session(app, request)
+        try:
+            said, signed_at = _unpacked.answer((app.secret_key, text), lambda: self._unpack(app, text))
+        except BadSignature:
+            return SecureCookieSession()
+        counts = -clock.APART <= clock.now() - signed_at <= LIFETIME
+        return SecureCookieSession(said if counts else {})
+
+    def _unpack(self, app: Flask, text: str) -> tuple[Row, datetime]:
+        signer = self.get_signing_serializer(app)
+        assert signer is not None  # there is a secret key
+        return cast(tuple[Row, datetime], signer.loads(text, return_timestamp=True))
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Mostly there is nothing to save: then it is only said that the answer depends on the cookie."""
+        if session.modified:
+            super().save_session(app, session, response)
+        elif session.accessed:
+            response.vary.add("Cookie")
 
     def get_cookie_name(self, app: Flask) -> str:
         """Where all come by https, a name with which browsers take the cookie from this very host only."""
@@ -123,7 +185,6 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     app.session_interface = CookieAsSecureAsTheRequest()
     csrf.init_app(app)
     limiter.init_app(app)
-    limiter.request_filter(_is_poll)
     # No context processor: error pages must not ask for the user, because the database may be the error.
     people = flask_login.LoginManager(app, add_context_processor=False)
     people.session_protection = None
@@ -133,15 +194,10 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     app.context_processor(_context)
 
 
-def _is_poll() -> bool:
-    """Whether a page asks what is new, which no limit of this door counts."""
-    return request.method == "GET" and request.path.startswith("/ui/")
-
-
 def _load(cookie_id: str) -> Person | None:
     """Whose cookie that is; for polls as it was a second ago at most, for everything else now."""
     found: Person | None = (
-        _seen.answer(cookie_id, lambda: _person(cookie_id)) if _is_poll() else _person(cookie_id)
+        _seen.answer(cookie_id, lambda: _person(cookie_id)) if is_poll() else _person(cookie_id)
     )
     return found
 

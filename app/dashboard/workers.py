@@ -15,9 +15,11 @@ from app.dashboard.session import asking, settings
 from app.dashboard.words import Look, many
 from app.db import Row, db
 from app.errors import Conflict, NotFound
+from app.jobs import sizing
 from app.workers import fleet, history
 
 REFRESH_MS = 3_000
+SCALING_MS = 5_000
 MOST_SHOWN = 5  # of the jobs in a worker's line
 
 STATES = {
@@ -33,7 +35,7 @@ STATES = {
 def page() -> str:
     """GET /workers."""
     demand(asking(), "view_workers")
-    return render_template("workers/page.html", listing=LISTING.embed())
+    return render_template("workers/page.html", listing=LISTING.embed(), scaling=SCALING.embed())
 
 
 def detail(worker_id: str) -> str:
@@ -54,6 +56,27 @@ def _listing() -> Context:
         "memory": sum(memory) if memory else None,
         "release": current_app.config["RELEASE"],
         "poll": every(REFRESH_MS),
+    }
+
+
+def _scaling() -> Context:
+    demand(asking(), "view_workers")
+    chosen = settings()
+    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
+    wanted = sizing.decisions(chosen.worker_bounds, pace=pace)
+    lines = [
+        row | {"name": name, "decision": wanted[name]}
+        for name, row in sizing.figures().items()
+        if name in wanted
+    ]
+    return {
+        "whole": lines[-1],
+        "pools": lines[:-1],
+        "bounds": chosen.worker_bounds,
+        "told": bool(chosen.scale_command or chosen.scale_url),
+        "grows_here": bool(chosen.workers) and not chosen.worker_bounds.is_fixed,
+        "history": sizing.history(MOST_SHOWN),
+        "poll": every(SCALING_MS),
     }
 
 
@@ -142,4 +165,5 @@ def confirming(row: dict[str, Any]) -> str:
 
 
 LISTING = Panel(name="workers", template="workers/_list.html", read=_listing)
+SCALING = Panel(name="scaling", template="workers/_scaling.html", read=_scaling)
 STATUS = Panel(name="worker", template="workers/_detail.html", read=_status)

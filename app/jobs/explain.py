@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from app import clock
@@ -11,8 +11,12 @@ from app.agents import registry
 from app.db import Row, db
 from app.jobs import queries, stats
 from app.jobs.states import WAITING, Reason
+from app.kept import Kept
 
 MOST_HOLDERS = 10
+_recent = Kept(seconds=3, most=2_000)
+"""What holds for every job of an agent in a pool."""
+forget = _recent.forget
 _HELD = {
     Reason.BUDGET: "budget held",
     Reason.PROVIDER_OPEN: "provider failing",
@@ -28,17 +32,31 @@ def explain(job_id: str, *, who: Principal | None = None, worker_ttl_seconds: fl
     `short` says it in a few words, as `chips` does. `holders` are the jobs in the way that `who` may see, at most
     ten; `holder_count` is how many there are in all.
     """
-    row = queries.get(job_id)
+    return explained(queries.get(job_id), who=who, worker_ttl_seconds=worker_ttl_seconds)
+
+
+def explained(
+    row: Row, *, who: Principal | None = None, worker_ttl_seconds: float = 60, recent: bool = False
+) -> Row:
+    """The same for a row of `queries.get`.
+
+    `recent`: what holds for all jobs of its kind may be three seconds old, because many ask for it again and again.
+    """
     owner = own_only(who, "view_task") if who else None
     waiting = row["status"] in WAITING
-    blockers = (
-        _blockers_with_holders(row, owner, worker_ttl_seconds) if waiting else list(_question(row, who))
-    )
+    if waiting:
+        facts = _facts([row], worker_ttl_seconds, recent=recent)[row["job_id"]]
+        blockers = [
+            each | _holders_of(each["code"], row, facts, owner, recent=recent)
+            for each in _blockers(row, facts)
+        ]
+    else:
+        blockers = list(_question(row, who))
     position = queries.queue_position(row)
     if position and position > 1 and not blockers:
         blockers.append(_behind(position - 1))
     return {
-        "job_id": job_id,
+        "job_id": row["job_id"],
         "status": row["status"],
         "runnable": waiting and not blockers,
         "blockers": blockers,
@@ -79,15 +97,12 @@ def _behind(ahead: int) -> Row:
     }
 
 
-def _facts(rows: list[Row], worker_ttl_seconds: float) -> dict[str, Row]:
+def _facts(rows: list[Row], worker_ttl_seconds: float, *, recent: bool = False) -> dict[str, Row]:
     """What the conditions look at, by job id."""
-    kinds = {(row["agent_id"], row["pool"]) for row in rows}
-    agents, pools = [agent for agent, _ in kinds], [pool for _, pool in kinds]
-    found = {
-        (each["agent_id"], each["pool"]): each
-        for each in db.rows(_FACTS, agents=agents, pools=pools, ttl=worker_ttl_seconds)
-    }
-    holds = registry.holds_of(agents)
+    kinds = tuple(sorted({(row["agent_id"], row["pool"]) for row in rows}))
+    found, holds = _recent.answer(
+        (kinds, worker_ttl_seconds), lambda: _of_kinds(kinds, worker_ttl_seconds), fresh=not recent
+    )
     return {
         row["job_id"]: found.get((row["agent_id"], row["pool"]), {})
         | {"holds": holds.get(row["agent_id"], []), "held": held}
@@ -95,19 +110,32 @@ def _facts(rows: list[Row], worker_ttl_seconds: float) -> dict[str, Row]:
     }
 
 
-def _blockers_with_holders(row: Row, owner: str | None, worker_ttl_seconds: float) -> list[Row]:
-    facts = _facts([row], worker_ttl_seconds)[row["job_id"]]
-    return [blocker | _holders_of(blocker["code"], row, facts, owner) for blocker in _blockers(row, facts)]
+def _of_kinds(
+    kinds: tuple[tuple[str, str], ...], worker_ttl_seconds: float
+) -> tuple[dict[tuple[str, str], Row], dict[str, list[Row]]]:
+    """Of agents in pools: the facts of each pair, and what holds each agent."""
+    agents, pools = [agent for agent, _ in kinds], [pool for _, pool in kinds]
+    facts = db.rows(_FACTS, agents=agents, pools=pools, ttl=worker_ttl_seconds)
+    return {(each["agent_id"], each["pool"]): each for each in facts}, registry.holds_of(agents)
 
 
-def _holders_of(code: str, row: Row, facts: Row, owner: str | None) -> Row:
+def _holders_of(code: str, row: Row, facts: Row, owner: str | None, *, recent: bool) -> Row:
     """Which jobs have what this one waits for, where it is a place."""
+
+    def shared(key: str, make: Callable[[], Row]) -> Row:
+        found: Row = _recent.answer((code, key, owner), make, fresh=not recent)
+        return found
+
     if code == "agent_limit":
-        return places(row["agent_id"], owner)
+        return shared(row["agent_id"], lambda: places(row["agent_id"], owner))
     if code == "busy":
-        holders = _holders("j.worker_id = ANY(%(ids)s)", owner, ids=facts["ids"])
-        return {"holders": holders, "holder_count": facts["busy"]}
+        return shared(row["pool"], lambda: _busy_with(facts, owner))
     return {}
+
+
+def _busy_with(facts: Row, owner: str | None) -> Row:
+    holders = _holders("j.worker_id = ANY(%(ids)s)", owner, ids=facts["ids"])
+    return {"holders": holders, "holder_count": facts["busy"]}
 
 
 def _blockers(row: Row, facts: Row) -> list[Row]:

@@ -6,7 +6,8 @@
 Each verb is one guarded statement: it names the statuses it may leave and, for an attempt, the fence and the
 lease that alone may settle it (two of them, because a crash of Postgres may forget an unflushed claim and give
 its fence out again). They say `status || ''` to keep the planner on the primary key: with statistics of a quiet
-moment it takes the partial indexes of waiting jobs for empty, and reads all of them. No row back means "not yours, or not now"; the verb says so and nothing was written.
+moment it takes the partial indexes of waiting jobs for empty, and reads all of them. What is done to whole batches has
+its statement in SQL, with plans that are kept: `jobs_claim` and `jobs_complete` (migrations/sql/0010_turns.sql). No row back means "not yours, or not now"; the verb says so and nothing was written.
 History and figures are written by the trigger `jobs_guard` in the same transaction, so they cannot be
 forgotten. None of these verbs commits.
 """
@@ -249,26 +250,9 @@ def _headline(result: dict[str, Any]) -> str | None:
 
 
 _COMPLETE = """
-    WITH mine AS (
-        SELECT * FROM unnest(%(jobs)s::uuid[], %(fences)s::bigint[], %(leases)s::uuid[], %(results)s::text[],
-                             %(usages)s::text[], %(verdicts)s::text[], %(scores)s::float[], %(headlines)s::text[])
-               AS m(job_id, fence, lease_id, result, usage, verdict, score, headline))
-    , settled AS (
-        UPDATE jobs j SET status = 'completed', result = m.result::jsonb, progress = 100,
-               status_reason = CASE WHEN m.verdict = 'rejected' THEN 'rejected' END,
-               verdict = m.verdict, quality_score = m.score, headline = m.headline::jsonb,
-               finished_at = clock_timestamp(), lease_id = NULL, lease_expires_at = NULL, worker_id = NULL,
-               process_id = NULL, error = NULL, usage = coalesce(m.usage::jsonb, j.usage), last_seq = j.last_seq + 1
-        FROM mine m
-        WHERE j.job_id = m.job_id AND j.fence = m.fence AND j.lease_id = m.lease_id AND j.status || '' = 'running'
-        RETURNING j.job_id, j.fence, j.last_seq, j.finished_at, j.usage)
-    , said AS (
-        INSERT INTO job_events (job_id, seq, fence, at, kind, level, source, message)
-        SELECT job_id, last_seq, fence, finished_at, 'complete', 'info', 'worker', 'Completed' FROM settled)
-    , attempt AS (
-        UPDATE job_attempts a SET ended_at = s.finished_at, outcome = 'completed', usage = s.usage
-        FROM settled s WHERE a.job_id = s.job_id AND a.fence = s.fence)
-    SELECT job_id::text FROM settled"""
+    SELECT job_id::text FROM jobs_complete(
+        %(jobs)s::uuid[], %(fences)s::bigint[], %(leases)s::uuid[], %(results)s::text[], %(usages)s::text[],
+        %(verdicts)s::text[], %(scores)s::float[], %(headlines)s::text[]) AS job_id"""
 
 
 def retry_later(claim: Claim, error: JobError, delay_seconds: float, stack_trace: str | None = None) -> None:

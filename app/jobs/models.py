@@ -301,6 +301,11 @@ class DeadLetter(Base):
         Index("ix_dead_letters_failed", "failed_at", "dlq_id"),
         Index("ix_dead_letters_agent", "agent_id", "failed_at"),
         Index("ix_dead_letters_group", "group_key", "failed_at"),
+        Index(
+            "ix_dead_letters_resubmitted",
+            "resubmitted_at",
+            postgresql_where=text("resubmitted_at IS NOT NULL"),
+        ),
     )
 
 
@@ -329,6 +334,11 @@ class ArtifactBytes(Base):
 
     location: Mapped[str] = mapped_column(Text, primary_key=True)
     content: Mapped[bytes] = mapped_column(LargeBinary)
+
+    # By beginnings: in a database with another collation than C the primary key cannot find them.
+    __table_args__ = (
+        Index("ix_artifact_bytes_beginning", "location", postgresql_ops={"location": "text_pattern_ops"}),
+    )
 
 
 class IdempotencyKey(Base):

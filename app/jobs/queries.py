@@ -178,7 +178,11 @@ class Filter:
         for column, value in (
             ("submitted_by = %(owner)s", self.owner),
             ("agent_id = %(agent_id)s", self.agent_id),
-            ("status = ANY(%(statuses)s)", self.statuses or None),
+            # Of one status the index has the order of the ids; of several it has not.
+            (
+                "status = ANY(%(statuses)s)" if len(self.statuses) > 1 else "status = %(status)s",
+                self.statuses or None,
+            ),
             ("priority_rank = %(rank)s", self.priority_rank),
             ("submitted_at >= %(since)s AND jobs.job_id >= %(least_id)s::uuid", self.since),
             ("submitted_at < %(until)s", self.until),
@@ -193,6 +197,7 @@ class Filter:
                 parts.append(column)
         values = {
             "owner": self.owner, "agent_id": self.agent_id, "statuses": list(self.statuses), "pool": self.pool,
+            "status": next(iter(self.statuses), None),
             "verdict": self.verdict, "rank": self.priority_rank, "since": self.since, "until": self.until, "tag": self.tag,
             "workflow_id": self.workflow_id, "schedule_id": self.schedule_id, "text": self.text, "like": f"%{literal(self.text or '')}%", "prefix": f"{literal(self.text or '')}%",
         }  # fmt: skip

@@ -6,7 +6,6 @@ next sweep finds: nothing here is the only chance of anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from app.agents import registry
@@ -14,9 +13,6 @@ from app.db import db
 from app.jobs import dispatch, lifecycle
 from app.jobs.states import Reason
 from app.providers import catalogue
-
-MOST_AT_ONCE = 500
-"""So many jobs are removed by one transaction."""
 
 
 def tick(gap_seconds: float = 15) -> None:
@@ -91,44 +87,3 @@ def lift_recovered() -> int:
         return 0
     registry.unhold_agents(agent_ids, Reason.PROVIDER_OPEN)
     return lifecycle.lift(agent_ids, Reason.PROVIDER_OPEN)
-
-
-def purge(
-    *, job_days: int, history_days: int, forget_files: Callable[[str], None], limit: int = MOST_AT_ONCE
-) -> int:
-    """Remove finished jobs after their retention, and history, figures and letters after theirs (JOB-26).
-
-    `forget_files(job_id)` deletes a job's artifacts first: a row without files is never the other way round. A job whose
-    files a session shows is kept as long as the session.
-    """
-    old = db.rows(
-        """SELECT job_id::text FROM jobs WHERE finished_at < now() - %(days)s * interval '1 day'
-             AND NOT EXISTS (SELECT 1 FROM session_artifacts a
-                             WHERE a.job_id = jobs.job_id AND a.job_artifact_id IS NOT NULL)
-           ORDER BY job_id LIMIT %(limit)s""",
-        days=job_days,
-        limit=limit,
-    )
-    for row in old:
-        forget_files(row["job_id"])
-    db.run("DELETE FROM job_events WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
-    db.run("DELETE FROM approvals WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
-    gone = db.run("DELETE FROM jobs WHERE job_id = ANY(%(ids)s::uuid[])", ids=[row["job_id"] for row in old])
-    # The ledger of usage refuses deletions unless this transaction says that retention is at work.
-    db.run("SELECT set_config('callboard.retention', 'on', true)")
-    for statement in _PURGES:
-        db.run(statement, days=history_days)
-    return gone
-
-
-_PURGES = (
-    "DELETE FROM job_history WHERE at < now() - %(days)s * interval '1 day'",
-    "DELETE FROM usage_events WHERE at < now() - %(days)s * interval '1 day'",
-    "DELETE FROM task_history WHERE completed_at < now() - %(days)s * interval '1 day'",
-    "DELETE FROM dead_letters WHERE resubmitted_at < now() - interval '90 days'",
-    "DELETE FROM bulk_actions WHERE finished_at < now() - %(days)s * interval '1 day'",
-    "DELETE FROM error_groups g WHERE changed_at < now() - %(days)s * interval '1 day' AND NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.group_key = g.group_key)",
-    "DELETE FROM idempotency_keys WHERE created_at < now() - interval '2 days'",
-    "DELETE FROM agent_holds WHERE until < now() - interval '1 hour'",
-    "DELETE FROM workers WHERE seen_at < now() - interval '1 day'",
-)

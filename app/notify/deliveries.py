@@ -24,6 +24,8 @@ SPREAD = 0.2
 # An endpoint to which nothing got through for so long is switched off.
 ENDPOINT_DAYS = 5
 MOST_EXCERPT = 1000
+MOST_AT_ONCE = 5000
+"""So many notifications, and as many deliveries, are forgotten by one transaction."""
 
 BRIEF = """delivery_id::text, notification_id::text, endpoint_id::text, event, channel, target, callback, owner,
     subject_type, subject_id, status, reason, attempts, next_at, lease_until, created_at, finished_at"""
@@ -299,7 +301,7 @@ def redeliver(delivery_id: str) -> Row:
     return get(delivery_id)
 
 
-def purge(days: int, *, limit: int = 5000) -> int:
+def purge(days: float, *, limit: int = MOST_AT_ONCE) -> int:
     """Forget up to `limit` each of notifications and deliveries that are older than `days`; answers how many."""
     return sum(
         db.run(

@@ -161,8 +161,26 @@ POOL_PAUSED = _gauge("callboard_pool_paused", "1 while an admin has paused the p
 WORKERS = _gauge("callboard_workers", "Living worker processes.", "state")
 WORKER_THREADS = _gauge("callboard_worker_threads", "Their threads.", "state")
 WORKER_MEMORY = _gauge("callboard_worker_memory_bytes", "Resident memory of all living worker processes.")
+WORKERS_WANTED = _gauge(
+    "callboard_workers_wanted", "Worker processes that are wanted, by pool; `all` for all of them.", "pool"
+)
+WORKERS_BUSY = _gauge(
+    "callboard_workers_busy_ratio", "Share of the seats of living workers that work, by pool.", "pool"
+)
+CLAIMABLE = _gauge(
+    "callboard_claimable_jobs", "Jobs that a free worker could claim at once, by pool.", "pool"
+)
 SWEPT_AT = _gauge(
     "callboard_last_sweep_timestamp_seconds", "When the scheduler, or a worker instead of it, last swept."
+)
+BACKUP_AT = _gauge(
+    "callboard_backup_last_success_timestamp_seconds",
+    "When the last good backup was finished; none without one.",
+)
+BACKUP_BYTES = _gauge("callboard_backup_last_size_bytes", "Size of the last good backup, artifacts included.")
+BACKUP_SECONDS = _gauge("callboard_backup_last_duration_seconds", "How long the last good backup took.")
+BACKUP_VERIFIED_AT = _gauge(
+    "callboard_backup_last_verified_timestamp_seconds", "When a backup was last proved by a restore."
 )
 ALERTS = _gauge("callboard_alerts", "Active alerts.", "rule", "severity")
 TOKENS = _counter(
@@ -202,7 +220,14 @@ ASKED_FOR = (
     WORKERS,
     WORKER_THREADS,
     WORKER_MEMORY,
+    WORKERS_WANTED,
+    WORKERS_BUSY,
+    CLAIMABLE,
     SWEPT_AT,
+    BACKUP_AT,
+    BACKUP_BYTES,
+    BACKUP_SECONDS,
+    BACKUP_VERIFIED_AT,
     ALERTS,
     TOKENS,
     COST,

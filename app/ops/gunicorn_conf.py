@@ -17,6 +17,9 @@ from app.ops import counting
 from app.secrets import known
 
 worker_class = "gthread"
+preload_app = (
+    True  # made once, and its pages are shared; it opens no connection before it is asked for something
+)
 # A worker that does not answer for so long is replaced; requests have their own, shorter limits.
 timeout = 60
 graceful_timeout = 20  # platforms kill 30 s after SIGTERM
@@ -45,18 +48,22 @@ class logger_class(Logger):  # noqa: N801 - gunicorn's name for it
 
 
 def on_starting(_server: object) -> None:
-    """Import in the master what every worker needs: they share its pages, and none imports it a second time.
-
-    Only imports, not the app: connections, threads and random numbers must not be shared by a fork.
-    """
+    """Set the log up before anything is said."""
     settings = configuration.load_or_exit()
     logs.configure(
         settings.log_level, settings.log_format, service="web", version=import_module("app").__version__
     )
     logs.catch_the_rest()
-    for name in ("app.api", "app.dashboard", "actors.broker", "flask_migrate"):
-        import_module(name)
-    gc.freeze()  # what is there now is not looked at again, so its pages stay shared
+
+
+def pre_fork(_server: object, _worker: object) -> None:
+    """What is there now is not looked at again by any garbage collection, so its pages stay shared."""
+    gc.freeze()
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """Give the process what it must not share: the app was made before it, without connections and threads."""
+    import_module("app").begin_serving(configuration.load_or_exit())
 
 
 def post_worker_init(_worker: object) -> None:

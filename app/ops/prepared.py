@@ -65,6 +65,22 @@ def is_prepared(connection: psycopg2.extensions.connection, digest: str, admin_e
     return bool(has_admin) and kept == mark(revision, digest)
 
 
+def made_by_newer(connection: psycopg2.extensions.connection) -> str | None:
+    """The revision of a schema that none of our migrations makes: a newer release was here, and we came back."""
+    with connection, connection.cursor() as cursor:
+        try:
+            cursor.execute("SELECT version_num FROM alembic_version")
+        except psycopg2.errors.UndefinedTable:
+            return None
+        stands = {str(row[0]) for row in cursor.fetchall()}
+    return min(stands - known_revisions(), default=None)
+
+
+def known_revisions() -> set[str]:
+    """The revisions that our migrations make: what their files' names begin with."""
+    return {file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("*_*.py")}
+
+
 def _files(folder: Path, pattern: str) -> Iterator[Path]:
     for path in sorted(folder.rglob(pattern)):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.ops import warm
 from app.ops.ground import Account, identity
 
 # In the environment of everything we start: how the leftovers of a killed supervisor are recognised.
@@ -35,6 +36,8 @@ class Program:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     before: Callable[[], None] | None = None
+    inside: Callable[[], object] | None = None
+    """What `argv` comes to, to be run in a fork of ourselves (app/ops/warm.py); None: start it as a program."""
 
 
 class Child:
@@ -47,7 +50,7 @@ class Child:
         self.pid_file = home / "run" / f"{program.name}.pid"
         self.log_file = home / "log" / f"{program.name}.log"
         self.deaths = 0  # in a row, without a sound stretch of life between them
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm.Forked | None = None
         self._asked = False
         self._started = 0.0
         self._wait = FIRST_WAIT
@@ -57,8 +60,15 @@ class Child:
         program = self.program
         if program.before:
             program.before()
+        self._process = self._fork(program.inside) if program.inside else self._execute()
+        self._asked = False
+        self._started = time.monotonic()
+        write_atomically(self.pid_file, f"{self._process.pid}\n")
+
+    def _execute(self) -> subprocess.Popen[bytes]:
+        program = self.program
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 program.argv,
                 cwd=program.cwd,
                 env=dict(program.environ),
@@ -69,9 +79,17 @@ class Child:
                 preexec_fn=told_when_parent_dies(program.stop_signal),  # noqa: PLW1509 - one thread
                 **identity(program.account),
             )
-        self._asked = False
-        self._started = time.monotonic()
-        write_atomically(self.pid_file, f"{self._process.pid}\n")
+
+    def _fork(self, inside: Callable[[], object]) -> warm.Forked:
+        program = self.program
+        return warm.fork(
+            inside,
+            name=self.name,
+            environ=program.environ,
+            cwd=program.cwd,
+            log_file=self.log_file,
+            before=told_when_parent_dies(program.stop_signal),
+        )
 
     @property
     def pid(self) -> int | None:

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import Unavailable
-from app.ops import counting, procfile
+from app.ops import counting, procfile, warm
 from app.ops.embedded import Postgres, Valkey
 from app.ops.ground import lay_out
+from app.ops.growing import PLAN, WORKER, Crew
 from app.ops.instance import answers_health, check_port_free, only_one
 from app.ops.leftovers import end_descendants, stop_leftovers
 from app.ops.logs import Follower, is_grave
 from app.ops.processes import MARK, Child, Program, adopt_orphans, reap_strangers
 from app.ops.signals import Signals, StopAsked
+from app.workers.scaling import Bounds
 
 READY_SECONDS = 120.0
 SERVER_SECONDS = 60.0  # recovery after a crash may take its time
@@ -45,6 +47,10 @@ class Plan:
     procfile: Path
     environ: Mapping[str, str]
     stop_seconds: float = 28.0  # platforms and people expect the end within 30
+    workers: Bounds | None = None
+    """From so many worker processes to so many, as is decided; None: as many as the Procfile's line says."""
+    warm: bool = False
+    """Import once and fork, instead of starting each process as a program of its own."""
 
 
 class Supervisor:
@@ -62,6 +68,8 @@ class Supervisor:
         self._due: dict[str, float] = {}  # when to start a dead child again
         self._followers: dict[str, Follower] = {}
         self._ready = False
+        self._warm = False
+        self._crew: Crew | None = None
 
     def run(self) -> None:
         """Start, watch, stop; returns after a wished stop, raises CallboardError when it cannot go on."""
@@ -90,15 +98,30 @@ class Supervisor:
         lines = procfile.read(self.plan.procfile)
         if release := lines.pop("release", None):
             self._release(release)
+        if self.plan.workers and (worker := lines.pop(WORKER, None)):
+            self._hire(worker, self.plan.workers)
         for name, line in lines.items():
             self.apps[name] = self._begin(self._app(name, line))
             self._followers[name] = Follower(self.apps[name].log_file)
+
+    def _hire(self, line: str, bounds: Bounds) -> None:
+        """Workers that come and go: each line starts one process."""
+        self.environ["WORKER_PROCESSES"] = "1"
+
+        def begin(name: str) -> Child:
+            child = self._begin(self._app(name, line))
+            self._followers[name] = Follower(child.log_file)
+            return child
+
+        self._crew = Crew(bounds=bounds, plan=self.home / "run" / PLAN, begin=begin, say=self.say)
+        self._crew.start(self.apps)
 
     def _start_servers(self) -> None:
         """Those that the plan has no URL for; all at once, then wait for each."""
         given = {"DATABASE_URL": self.plan.database_url, "REDIS_URL": self.plan.redis_url}
         self.environ |= {name: url for name, url in given.items() if url}
         if all(given.values()):
+            self._warm_up()
             return
         ground = lay_out(self.home)
         if ground.account and ground.data.parent != self.home:
@@ -108,10 +131,19 @@ class Supervisor:
         for server in servers.values():
             server.prepare()
             self.servers[server.name] = self._begin(server.program())
+        self._warm_up()  # while they start
         for name, server in servers.items():
             self._await(server.answers, self.servers[server.name])
             server.provision()
             self.environ[name] = server.url
+
+    def _warm_up(self) -> None:
+        if not self.plan.warm:
+            return
+        why_not = warm.up()
+        self._warm = why_not is None
+        if why_not:
+            self.say(f"Each process imports for itself, which takes more memory: {why_not}")
 
     def _release(self, line: str) -> None:
         """Run the release line to its end and pass on what it prints, which may be a password."""
@@ -132,9 +164,9 @@ class Supervisor:
                 self.say(text)
 
     def _app(self, name: str, line: str) -> Program:
-        return Program(
-            name=name, argv=procfile.command(line, self.environ), environ=self.environ, cwd=self.plan.root
-        )
+        argv = procfile.command(line, self.environ)
+        inside = warm.entry(argv) if self._warm else None
+        return Program(name=name, argv=argv, environ=self.environ, cwd=self.plan.root, inside=inside)
 
     def _begin(self, program: Program) -> Child:
         child = Child(program, self.home)
@@ -157,17 +189,22 @@ class Supervisor:
         while True:
             self.signals.pause(0.5 if self._ready else 0.1)
             self._restart_the_dead()
+            if self._crew and self._ready:
+                self._crew.tend(self.apps)
             reap_strangers({child.pid for child in self._children() if child.pid})
             self._tend_logs()
             if not self._ready:
                 self._look_if_ready(give_up)
 
     def _children(self) -> list[Child]:
-        return [*self.servers.values(), *self.apps.values()]
+        return [*self.servers.values(), *self.apps.values(), *self._leaving()]
+
+    def _leaving(self) -> list[Child]:
+        return list(self._crew.leaving) if self._crew else []
 
     def _restart_the_dead(self) -> None:
         now = time.monotonic()
-        for child in self._children():
+        for child in [*self.servers.values(), *self.apps.values()]:
             if child.alive:
                 continue
             if child.name not in self._due:
@@ -205,7 +242,7 @@ class Supervisor:
         broker = [child for name, child in self.servers.items() if name == Valkey.name]
         postgres = [child for name, child in self.servers.items() if name == Postgres.name]
         ask_and_wait(web, until=begin + WEB_ALONE * whole)
-        end(list(self.apps.values()), until=begin + APPS_END * whole)
+        end([*self.apps.values(), *self._leaving()], until=begin + APPS_END * whole)
         end_descendants(ORPHANS, but={child.pid for child in self.servers.values()})
         end(broker, until=begin + BROKER_END * whole)
         ask_and_wait(postgres, until=begin + POSTGRES_FAST * whole)

@@ -16,6 +16,8 @@ from app.schedules import cron
 
 STATUSES: Final = ("scheduled", "disabled", "fired", "missed", "cancelled")
 OUTCOMES: Final = ("fired", "queued", "skipped", "missed", "failed")
+MOST_AT_ONCE: Final = 5000
+"""So much of what became of times is forgotten by one transaction."""
 
 _STATUS = "CASE WHEN s.ended IS NOT NULL THEN s.ended WHEN s.enabled THEN 'scheduled' ELSE 'disabled' END"
 COLUMNS: Final = f"""s.schedule_id::text, s.name, s.agent_id, s.template_name, s.template_version, s.definition,
@@ -215,9 +217,12 @@ def local(moment: datetime | None, timezone: str) -> str | None:
     return moment.astimezone(cron.zone(timezone)).isoformat(timespec="seconds") if moment else None
 
 
-def prune(days: int) -> int:
-    """Forget what became of times that are older, but what still waits; answers how many."""
+def prune(days: float, limit: int = MOST_AT_ONCE) -> int:
+    """Forget what became of times that are older, but what still waits, at most `limit`; answers how many."""
     return db.run(
-        """DELETE FROM schedule_fires WHERE at < now() - %(days)s * interval '1 day' AND outcome <> 'queued'""",
+        """DELETE FROM schedule_fires WHERE ctid = ANY(ARRAY(
+               SELECT ctid FROM schedule_fires
+               WHERE at < now() - %(days)s * interval '1 day' AND outcome <> 'queued' ORDER BY at LIMIT %(limit)s))""",
         days=days,
+        limit=limit,
     )

@@ -24,6 +24,8 @@ class Left(Enum):
 
 
 OUT = Left.OUT
+MOST_AT_ONCE = 200
+"""So many sessions are removed by one transaction."""
 _EVENT_OF = {"active": "session.resumed", "paused": "session.paused", "completed": "session.completed"}
 
 
@@ -159,7 +161,7 @@ def restore(session_id: str, *, who: Principal) -> Row:
     return _now(session_id)
 
 
-def purge(days: int, limit: int = 200) -> int:
+def purge(days: int, limit: int = MOST_AT_ONCE) -> int:
     """Remove sessions that were deleted so many days ago, with all that is in them; answers how many.
 
     Jobs and runs that they handed out have a retention of their own. The ids are free again, so these forget whose they

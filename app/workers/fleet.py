@@ -1,4 +1,4 @@
-"""The fleet: workers register, beat, rest, end and are forgotten; how many there are and how many are wanted.
+"""The fleet: workers register, beat, rest, end and are forgotten; how many there are.
 
 What a worker does is its own word (`draining`, `seen_at`); what somebody wants of it is `wanted`, which it hears
 within about a second. A worker that is wanted to rest or to end counts as capacity no more, heard or not.
@@ -206,30 +206,3 @@ def _standing(ttl_seconds: float) -> list[Row]:
         f"SELECT w.pools, w.threads, coalesce(j.busy, 0) AS busy, {_STATE} FROM workers w {_BUSY}",
         ttl=ttl_seconds,
     )
-
-
-# -- how many are wanted
-
-SMALLEST, LARGEST, STEP, BACKLOG, MOSTLY_IDLE = 5, 50, 5, 1000, 0.3
-
-
-def wanted(current: int, waiting: int, utilization: float) -> int:
-    """How many workers would be right (25.6: five more per thousand waiting, fewer when mostly idle)."""
-    grown = current + STEP * (waiting // BACKLOG)
-    if waiting == 0 and utilization < MOSTLY_IDLE:
-        grown = current - 1
-    return max(SMALLEST, min(LARGEST, grown))
-
-
-def why(current: int, waiting: int, utilization: float) -> str:
-    """The reason for `wanted`, in words."""
-    right = wanted(current, waiting, utilization)
-    if waiting >= BACKLOG and right < LARGEST:
-        return f"{waiting:,} jobs wait, and each full thousand asks for {STEP} more"
-    if right == LARGEST:
-        return "it is the most that is counted with"
-    if right == SMALLEST and current <= SMALLEST:
-        return "it is the least, whatever waits"
-    if right < current:
-        return f"nothing waits and {100 * utilization:.0f} % of the threads are busy, so one can go"
-    return f"{waiting:,} jobs wait, less than the {BACKLOG:,} that ask for more"

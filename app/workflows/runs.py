@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from app import clock
 from app.approvals import asking
 from app.db import Row, db
 from app.errors import Conflict, Invalid, NotFound
@@ -15,6 +17,8 @@ from app.workflows.graph import Again, Tree
 from app.workflows.intake import RunWish as RunWish  # noqa: PLC0414 - it belongs to start()
 
 JSON = dict[str, Any]
+MOST_AT_ONCE = 200
+"""So many runs are removed by one transaction."""
 WITH_PARENT = "paused with the run around it"
 """The `status_reason` of a run that goes on when the one around it does."""
 
@@ -161,15 +165,17 @@ def _what_again(workflow_id: str, from_step: str | None) -> Again:
     return plan
 
 
-def purge(days: int, limit: int = 200) -> int:
+def purge(days: float, limit: int = MOST_AT_ONCE) -> int:
     """Remove runs that ended so many days ago, with those inside them and their questions; answers how many.
 
     Their jobs have a retention of their own.
     """
     old = db.rows(
         """SELECT workflow_id::text FROM workflows
-           WHERE finished_at < now() - %(days)s * interval '1 day' AND parent_workflow_id IS NULL
+           WHERE workflow_id < %(young)s::uuid AND finished_at < now() - %(days)s * interval '1 day'
+             AND parent_workflow_id IS NULL
            ORDER BY workflows.workflow_id LIMIT %(limit)s""",
+        young=clock.least_id(clock.now() - timedelta(days=days)),  # ids begin with their time
         days=days,
         limit=limit,
     )

@@ -186,7 +186,8 @@ def test_a_job_whose_key_is_gone_fails_for_good_and_the_next_one_runs(post: Post
 
 
 def test_with_its_retention_everything_of_a_job_goes(post: Post, agent: str) -> None:
-    job_id = _submitted(agent, text="canary-of-retention")
+    with acting.long_ago(days=401):
+        job_id = _submitted(agent, text="canary-of-retention")
     assert run_next(post)
     with db.quick():
         post.store.keep(job_id, 1, "x.txt", b"canary-of-retention", None)

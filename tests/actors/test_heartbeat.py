@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
+from actors import checkup
 from actors.attempt import Attempt
 from actors.execute import run_next
 from actors.heartbeat import LAST_WORD_SECONDS, MOST_MISSES, Heartbeat
@@ -20,6 +22,7 @@ from app.errors import Cancelled, Released
 from app.jobs import lifecycle, timeline
 from app.workers import fleet
 from tests import acting
+from tests.waiting import until
 
 Hold = Callable[..., Attempt]
 
@@ -285,6 +288,34 @@ class TestFencingItself:
         with pytest.raises(Released):
             attempt.checkpoint_due()
 
+    def test_a_beat_that_only_listens_does_not_count_as_one(self, post: Post, attempt: Attempt) -> None:
+        heart = Heartbeat(post)
+        heart.beat()
+        extended_at = post.beat_ok_at
+        heart.beat()
+        assert post.beat_ok_at == extended_at
+
+    def test_a_beat_that_hangs_does_not_keep_the_runners_from_being_stopped(
+        self, post: Post, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        heart, answered = Heartbeat(post), threading.Event()
+        monkeypatch.setattr(heart, "beat", answered.wait)
+        post.beat_ok_at = time.monotonic() - post.settings.lease_seconds
+        heart.start()
+        try:
+            until(lambda: attempt.releasing)
+        finally:
+            answered.set()
+            heart.stop()
+
+    def test_nothing_is_taken_before_leases_are_extended_again(self, post: Post) -> None:
+        with db.quick():
+            acting.submitted()
+        post.beat_ok_at = time.monotonic() - post.settings.lease_seconds
+        assert run_next(post) is False
+        Heartbeat(post).beat()
+        assert run_next(post) is True
+
     def test_a_beat_that_fails_does_not_count_as_one(
         self, post: Post, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -335,6 +366,24 @@ def test_the_agents_health_is_looked_at_and_kept(post: Post) -> None:
             t=datetime(2000, 1, 1, tzinfo=UTC),
         )
     assert rows == [{"health_status": "ready", "fresh": True}]
+
+
+def test_what_another_worker_found_out_lately_is_not_looked_at_again(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    look = checkup.note_health
+    monkeypatch.setattr(checkup, "note_health", lambda *a, **n: (looks.append(1), look(*a, **n)))
+    heart = Heartbeat(post)
+    heart.beat()
+    heart._extended_at, heart._health_at = float("-inf"), 0.0  # it is its turn again
+    heart.beat()
+    assert len(looks) == 1, "a look that is fresh was made again"
+    with db.quick():
+        db.run("UPDATE agents SET health_at = now() - interval '2 min'")
+    heart._extended_at = float("-inf")
+    heart.beat()
+    assert len(looks) == 2
 
 
 def test_an_agent_that_has_just_come_is_looked_at_with_the_next_beat(post: Post) -> None:

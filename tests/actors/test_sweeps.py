@@ -72,7 +72,7 @@ def test_due_jobs_are_called(settings: Settings, bells: list[tuple[str, int]]) -
 
 def test_a_purge_takes_a_jobs_files_with_it(settings: Settings, post: Post) -> None:
     here = settings.model_copy(update={"artifacts_url": post.store.url})
-    with db.quick():
+    with db.quick(), acting.long_ago(days=401):
         claim = acting.claimed()
         kept = post.store.keep(claim.job_id, 1, "x.txt", b"x", None)
         lifecycle.complete(claim, {})

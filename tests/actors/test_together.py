@@ -74,3 +74,20 @@ def test_an_error_reaches_everybody_of_its_batch_and_the_next_goes_on() -> None:
     with pytest.raises(ConnectionError):
         asked.ask(1)
     assert asked.ask(2) == 2
+
+
+def test_who_is_expected_and_does_not_come_holds_nobody_up() -> None:
+    asked = Together(lambda numbers: numbers, expected=lambda: 5)
+    assert [asked.ask(n) for n in range(3)] == [0, 1, 2]
+
+
+def test_all_who_are_expected_are_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.together.PATIENCE_SECONDS", 10)
+    batches: list[list[int]] = []
+    asked = Together(
+        lambda numbers: batches.append(sorted(numbers)) or numbers,
+        expected=lambda: 3 - len(asked._waiting),
+    )
+    with ThreadPoolExecutor(3) as threads:
+        assert sorted(threads.map(asked.ask, [1, 2, 3])) == [1, 2, 3]
+    assert batches == [[1, 2, 3]]

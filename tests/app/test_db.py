@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,6 +103,38 @@ class TestQuick:
             other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         with db.quick():
             assert db.value("SELECT pg_backend_pid()") != pid
+
+    def test_one_broken_connection_of_a_worker_costs_one_try_and_not_one_for_each(
+        self, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = make_engine(database_url, pool_size=4, pre_ping=False)
+        monkeypatch.setattr(db, "_pool", engine)
+        pids = []
+        with ExitStack() as held:
+            for _ in range(4):
+                connection = held.enter_context(engine.connect())
+                pids.append(connection.execute(text("SELECT pg_backend_pid()")).scalar())
+        with make_engine(database_url).connect() as other:
+            for pid in pids:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+        with pytest.raises(AWAY), db.quick():
+            db.value("SELECT 1")
+        for _ in range(4):
+            with db.quick():
+                assert db.value("SELECT pg_backend_pid()") not in pids
+        engine.dispose()
+
+    def test_a_server_that_takes_no_writes_is_away(self, quick: Engine) -> None:
+        change = "UPDATE queues SET pause_reason = 'no' WHERE pool = 'general'"
+        with pytest.raises(AWAY), db.transaction():
+            db.run("SET LOCAL transaction_read_only = on")
+            db.run(change)
+        with pytest.raises(AWAY), quick.begin() as connection:
+            connection.execute(text("SET LOCAL transaction_read_only = on"))
+            connection.execute(text(change))
+        with db.transaction():
+            assert db.run(change) == 1
 
     def test_without_an_engine_it_says_so(self, quick: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(db, "_pool", None)

@@ -152,6 +152,20 @@ def test_redis_that_somebody_else_vouches_for_is_refused(
             client.ping()
 
 
+def test_every_client_takes_any_certificate_where_that_is_wished(broker: tuple[Gate, str]) -> None:
+    opened, address = broker
+    url = Settings(REDIS_URL=f"rediss://{address}", REDIS_SSL_VERIFY="false").redis_url
+    before = opened.encrypted
+
+    with make_client(url, timeout_seconds=2) as client:
+        assert client.ping()
+    make_ringer(url).ring("general")
+    assert storage_from_string(url).incr("calls", 60) == 1
+    with redis.Redis.from_url(url) as health:
+        assert health.ping()
+    assert opened.encrypted >= before + 4
+
+
 def test_redis_under_another_name_is_refused(redis_url: str, ours: Authority) -> None:
     with gate(unquote(urlsplit(redis_url).path), ours.server("redis.example.org"), postgres=False) as opened:
         url = Settings(REDIS_URL=f"rediss://{HOST}:{opened.port}/0", REDIS_SSL_CA=str(ours.file)).redis_url
@@ -180,6 +194,10 @@ def test_plain_text_gets_nothing_from_an_encrypted_redis(broker: tuple[Gate, str
         ),
         ({"DB_SSLMODE": "require", "DB_SSLROOTCERT": "system"}, "goes with DB_SSLMODE=verify-full only"),
         ({"DB_SSLMODE": "always"}, "verify-full"),
+        (
+            {"REDIS_URL": "rediss://h:1", "REDIS_SSL_CA": "{here}", "REDIS_SSL_VERIFY": "no"},
+            "does not go with",
+        ),
         ({"REDIS_URL": "http://h:1"}, "begins with redis, rediss or unix"),
     ],
 )

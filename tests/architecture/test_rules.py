@@ -46,6 +46,7 @@ def test_the_status_of_a_job_is_written_in_the_lifecycle_and_the_claim_and_nowhe
         "migrations/sql/0001_jobs.sql",
         "migrations/sql/0002_spending.sql",
         "migrations/sql/0003_workflows.sql",
+        "migrations/sql/0010_turns.sql",
         "migrations/versions/0004_quality_content_approvals.py",  # going back, nothing may wait for a person
     }
 

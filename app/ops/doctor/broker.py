@@ -108,7 +108,7 @@ def encryption(place: Place) -> Iterator[Said]:
         yield warning(
             "Redis' certificate is not checked (ssl_cert_reqs)",
             "Whoever can stand in between can pretend to be Redis.",
-            "Take ssl_cert_reqs out of REDIS_URL and set REDIS_SSL_CA, where your provider gives one",
+            "Take ssl_cert_reqs out of REDIS_URL, or REDIS_SSL_VERIFY=false away, and set REDIS_SSL_CA, where your provider gives one",
         )
     if not url.password:
         yield tell(

@@ -40,7 +40,7 @@ CHECKS: tuple[Check, ...] = (
     Check("disk", "Disk", machine.disk),
     Check("mail", "Mail", machine.mail),
     Check("news", "Who hears of alerts", machine.news),
-    Check("backups", "Backups", machine.backups),
+    Check("backups", "Backups", machine.backups, "postgres"),
     Check("program", "Python and this machine", machine.program),
     Check("dependencies", "Known holes in dependencies", machine.dependencies),
 )

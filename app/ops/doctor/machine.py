@@ -9,10 +9,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app import clock
+from app.ops.backups import queries
+from app.ops.backups.plan import plan_of
+from app.ops.backups.programs import found
 from app.ops.doctor.findings import Said, error, info, warning
 from app.ops.doctor.place import Place
 from app.settings import ROOT
@@ -21,6 +24,7 @@ SCARCE_BYTES, NO_BYTES = 2_000_000_000, 200_000_000
 MAIL_SECONDS = 2.0
 PORTS = {"tls": 465, "none": 25}
 OLD_AUDIT_DAYS = 30
+OLD_BACKUP = timedelta(hours=26)
 AUDIT_FILE = "dependency-audit.json"
 
 
@@ -102,13 +106,51 @@ def news(place: Place) -> Iterator[Said]:
     )
 
 
-def backups(_place: Place) -> Iterator[Said]:
-    """That somebody must make them."""
-    yield info(
-        "Callboard makes no backups by itself",
-        "Jobs, people, keys and the audit are in Postgres and nowhere else.",
-        "pg_dump every night, to another machine: docs/operations.md#backups",
+def backups(place: Place) -> Iterator[Said]:
+    """Whether there is a way back that was tried, and whether a new one can be made here."""
+    plan = plan_of(place.settings)
+    standing = queries.standing()
+    last, proved = standing["last"], standing["last_verified"]
+    yield (
+        f"the last {last['started_at']:%Y-%m-%d %H:%M} UTC, {'verified' if last['verified_at'] else 'not verified'}"
+        if last
+        else "none"
     )
+    if not plan.on:
+        yield warning(
+            "Nobody makes backups here",
+            "Jobs, people, keys and the audit are in Postgres and nowhere else.",
+            "BACKUP_URL=s3://bucket/callboard, or BACKUPS=on: docs/backups.md",
+        )
+        return
+    if last is None or clock.now() - last["started_at"] > OLD_BACKUP:
+        yield error(
+            "There is no backup of the last 26 hours",
+            "What was done since is lost with the disk.",
+            "callboard backup says what is wrong; the daily one is made by the scheduler",
+        )
+    elif plan.verify and proved is None:
+        yield warning(
+            "No backup was proved by a restore", "Nobody knows whether they work.", "callboard backup verify"
+        )
+    if not any(found()):
+        yield error(
+            "There is no pg_dump on this machine",
+            "No backup can be made here.",
+            "Install the Postgres client",
+        )
+    if plan.place.local and not place.settings.backup_url:
+        yield info(
+            f"Backups lie on this machine only: {plan.place.shown}",
+            "They are lost with it.",
+            "BACKUP_URL=s3://bucket/callboard, or copy the folder elsewhere",
+        )
+    if not plan.keys and not plan.place.local:
+        yield warning(
+            f"Backups go to {plan.place.shown} without encryption",
+            "Whoever can read the bucket can read everything.",
+            "BACKUP_KEY, from callboard secrets new-key; keep it elsewhere",
+        )
 
 
 def program(place: Place) -> Iterator[Said]:

@@ -45,6 +45,12 @@ def test_what_was_issued_can_be_read() -> None:
     assert tokens.read(tokens.issue(CLAIMS, key=KEY, life=HOUR), keys=(KEY,)) == CLAIMS
 
 
+@pytest.mark.parametrize(("ahead", "good"), [(1, True), (300, True), (1200, False)])
+def test_one_from_a_host_whose_clock_is_ahead_is_good(ahead: int, good: bool) -> None:
+    token = forged(iat=clock.now() + timedelta(seconds=ahead))
+    assert (tokens.read(token, keys=(KEY,)) == CLAIMS) == good
+
+
 def test_no_two_tokens_are_the_same() -> None:
     assert tokens.issue(CLAIMS, key=KEY, life=HOUR) != tokens.issue(CLAIMS, key=KEY, life=HOUR)
 

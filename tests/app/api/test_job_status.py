@@ -41,6 +41,7 @@ def test_unchanged_is_304_without_a_body(make: Any, owner: Caller) -> None:
     again = status(owner, job_id, **{"If-None-Match": tag})
 
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert not {"Permissions-Policy", "Referrer-Policy"} & set(again.headers.keys())  # they guard bodies
     assert again.headers["Cache-Control"] == "private, no-cache"
 
 

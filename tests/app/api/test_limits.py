@@ -145,3 +145,10 @@ def test_a_unix_socket_is_understood() -> None:
     assert limits._storage_uri("unix:///run/redis.sock?db=1") == "redis+unix:///run/redis.sock?db=1"
     assert limits._storage_uri("rediss://h:1/0") == "rediss://h:1/0"
     assert limits._storage_uri("") == "memory://"
+
+
+def test_no_request_looks_for_limits_that_do_not_stand_on_it(app: Flask) -> None:
+    asked_first = [getattr(each, "__self__", None) for each in app.before_request_funcs[None]]
+
+    assert len(app.extensions["limiter"]) == 2
+    assert not app.extensions["limiter"].intersection(asked_first)

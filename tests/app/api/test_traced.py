@@ -6,6 +6,7 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from app.db import db
+from app.observe import tracing
 from tests import acting
 from tests.app.api.calling import Caller
 from tests.tracing import spans
@@ -112,3 +113,12 @@ def test_a_retry_keeps_the_id_of_the_first(owner: Caller) -> None:
     owner.post(f"/api/v1/jobs/{first}/cancel")
     again = owner.post(f"/api/v1/jobs/{first}/retry", headers={"X-Request-Id": "click-9"})
     assert kept(again.json["job_id"])[0] == "order-8"
+
+
+def test_where_nobody_takes_spans_none_is_begun(nobody: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "tracer", pytest.fail)
+
+    assert nobody.get("/healthz").status_code == 200
+    with spans() as _:
+        assert tracing.is_wanted()
+    assert not tracing.is_wanted()

@@ -66,7 +66,7 @@ def test_drain_resume_and_stop_are_heard_and_written_down(admin: Caller, owner: 
     summary = body(owner.get("/api/v1/workers"))["summary"]
     assert (summary["total"], summary["draining"], summary["threads"]) == (1, 1, 0)
     scaling = body(owner.get("/api/v1/scaling"))
-    assert (scaling["current"], scaling["reason"]) == (0, "it is the least, whatever waits")
+    assert (scaling["current"], scaling["reason"]) == (0, "it is the least, and nothing waits")
 
     assert body(admin.post(f"{PATH}/resume"))["state"] == "idle"
     assert body(admin.post(f"{PATH}/stop"))["state"] == "stopping"

@@ -16,7 +16,7 @@ from app.approvals import answering, asking, queries
 from app.approvals.wanted import Wanted
 from app.db import db
 from app.errors import Conflict, Forbidden, Invalid
-from app.jobs import lifecycle, upkeep
+from app.jobs import lifecycle, pruning
 from app.workflows import asking as doors
 from tests import acting, invariants
 
@@ -325,7 +325,7 @@ def test_questions_are_removed_with_their_job() -> None:
     lifecycle.complete(taken, {"ok": True})
     _, kept = acting.asked()
 
-    assert upkeep.purge(job_days=-1, history_days=365, forget_files=lambda _job: None) == 1
+    assert pruning.purge(-1, forget_files=lambda _job: None) == 1
     assert [row["approval_id"] for row in queries.page()] == [kept]
     db.run(
         "DELETE FROM job_history WHERE job_id = %(id)s", id=job_id

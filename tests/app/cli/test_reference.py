@@ -17,7 +17,7 @@ GUIDE = ROOT / "docs" / "cli.md"
 HEAD = ("| command | what it does | works on |", "|---|---|---|")
 BOTH = ("agents list", "agents show")
 HERE = ("up", "completion", "secrets new-key", "schedules preview", "models")
-DATABASE = ("prepare", "db", "seed")
+DATABASE = ("prepare", "db", "seed", "restore")
 FROM_A_SERVER = ("relay", "mcp")
 
 

@@ -40,6 +40,7 @@ from app.jobs.queries import Filter
 from app.jobs.states import Reason
 from app.jobs.timeline import Line, Report, write
 from app.notify import endpoints, outbox
+from app.ops.backups import records
 from app.providers import prices
 from app.quality import gates
 from app.sessions import changes as sessions
@@ -465,8 +466,12 @@ class _Maker:
                RETURNING alert_id::text""",
             words=self.words,
         )
+        backup = records.begin("manual", by=self.who.user_id, version="1", stage=self.words)
+        assert backup is not None
+        with_failure = records.begin("manual", by=self.who.user_id, version="1")
+        records.fail(str(with_failure), self.words)
         return {
-            "bulk_id": str(many["bulk_id"]), "alert_id": alert, "rule": "backlog", "pool": "general",
+            "backup_id": backup, "bulk_id": str(many["bulk_id"]), "alert_id": alert, "rule": "backlog", "pool": "general",
             "worker_id": WORKER, "agent_id": AGENT, "version": "1", "verb": "pause",
         }  # fmt: skip
 

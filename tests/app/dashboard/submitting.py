@@ -49,25 +49,28 @@ class Form:
 
 def forms(page: str, soup: BeautifulSoup) -> Iterator[Form]:
     """Every button of a page that sends a form."""
+    by_id = {str(form["id"]): form for form in reversed(soup.select("form[id]"))}
+    parts: dict[int, list[Tag]] = {}
+    for part in soup.select("input, select, textarea"):
+        parts.setdefault(id(_form_of(by_id, part)), []).append(part)
     for button in soup.select("button, input[type=submit]"):
         if button.get("type", "submit") != "submit" or button.has_attr("disabled"):
             continue
-        form = _form_of(soup, button)
+        form = _form_of(by_id, button)
         if form is not None and form.get("method") != "dialog":
-            yield _read(page, soup, form, button)
+            yield _read(page, parts.get(id(form), []), form, button)
 
 
-def _form_of(soup: BeautifulSoup, part: Tag) -> Tag | None:
+def _form_of(by_id: dict[str, Tag], part: Tag) -> Tag | None:
     named = part.get("form")
-    found = soup.find("form", id=str(named)) if named else part.find_parent("form")
-    return found if isinstance(found, Tag) else None
+    return by_id.get(str(named)) if named else part.find_parent("form")
 
 
-def _read(page: str, soup: BeautifulSoup, form: Tag, button: Tag) -> Form:
+def _read(page: str, parts: list[Tag], form: Tag, button: Tag) -> Form:
     fields: Fields = {}
     fixed: list[str] = []
-    for part in soup.select("input, select, textarea"):
-        if _form_of(soup, part) is not form or not part.get("name") or part["name"] == "csrf_token":
+    for part in parts:
+        if not part.get("name") or part["name"] == "csrf_token":
             continue
         fields.setdefault(str(part["name"]), []).extend(_values(part))
         if part.get("type") == "hidden":

@@ -65,6 +65,22 @@ def places(app: Flask, admin: Visitor) -> Places:
     return everything.made(app, admin.user_id)
 
 
+@pytest.fixture(scope="module")
+def kept() -> list[tuple[str, Form]]:
+    """What `looked` saw."""
+    return []
+
+
+@pytest.fixture
+def looked(
+    app: Flask, admin: Visitor, kept: list[tuple[str, Form]], request: pytest.FixtureRequest
+) -> list[tuple[str, Form]]:
+    """`posts` of an admin, for tests that send none of them: all pages are opened once for all of these."""
+    if not kept:
+        kept.extend(posts(app, admin, request.getfixturevalue("places")))
+    return kept
+
+
 def shown(visitor: Visitor, places: Places) -> list[Form]:
     """Every form that somebody sees anywhere, one for each address and button."""
     found: dict[tuple[str, str], Form] = {}
@@ -120,9 +136,9 @@ class Asked(ImmutableMultiDict[str, str]):
 
 
 def test_every_page_that_takes_something_has_a_form_and_every_form_its_page(
-    app: Flask, admin: Visitor, places: Places
+    looked: list[tuple[str, Form]],
 ) -> None:
-    sent_to = {name for name, _ in posts(app, admin, places)}
+    sent_to = {name for name, _ in looked}
     taking = {name for method, _, name, _ in PAGES if method == "POST"}
 
     assert taking - sent_to == set(BY_OTHERS)
@@ -171,10 +187,11 @@ def _strange(form: Form) -> dict[str, Fields]:
     }  # fmt: skip
 
 
-def test_what_cannot_be_taken_back_asks_first(app: Flask, admin: Visitor, places: Places) -> None:
+def test_what_cannot_be_taken_back_asks_first(looked: list[tuple[str, Form]]) -> None:
+    assert looked
     hasty = {
         (name, form.label)
-        for name, form in posts(app, admin, places)
+        for name, form in looked
         if form.danger and not form.confirm and name not in NO_QUESTION
     }
     assert hasty == set()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
+import time_machine
 from flask import Flask
 
+from app import clock
 from app.accounts import users
 from app.dashboard import session
 from app.db import db
@@ -35,6 +38,18 @@ def test_right_credentials_open_the_board(stranger: Visitor, ada: str) -> None:
 
     assert (status, place) == (303, "/")
     assert stranger.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong_by", "good"), [(1, True), (300, True), (-300, True), (3600, False), (-46_800, False)]
+)
+def test_who_signed_in_at_a_host_whose_clock_is_wrong_is_signed_in_at_the_others(
+    stranger: Visitor, ada: str, wrong_by: int, good: bool
+) -> None:
+    with time_machine.travel(clock.now() + timedelta(seconds=wrong_by), tick=True):
+        _sign_in(stranger, ada, PASSWORD)
+
+    assert (stranger.get("/").status_code == 200) == good
 
 
 def test_signing_in_is_audited(stranger: Visitor, ada: str) -> None:
@@ -258,3 +273,29 @@ def test_a_session_outlives_a_change_of_the_key_while_the_old_one_is_named(
     monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [])
     assert user.get("/").status_code == 200  # its cookie was signed anew
     assert viewer.get("/").status_code == 302
+
+
+def test_a_poll_unpacks_its_cookie_once_and_it_ends_in_time_all_the_same(
+    user: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked = []
+    genuine = session.CookieAsSecureAsTheRequest._unpack
+    monkeypatch.setattr(
+        session.CookieAsSecureAsTheRequest,
+        "_unpack",
+        lambda self, app, text: unpacked.append(text) or genuine(self, app, text),
+    )
+
+    assert [user.get("/ui/nav").status_code for _ in range(3)] == [200] * 3
+    assert len(unpacked) == 1
+    for hours, status in ((11.9, 200), (12.1, 401)):
+        with time_machine.travel(clock.now() + timedelta(hours=hours), tick=True):
+            assert user.get("/ui/nav").status_code == status
+
+
+def test_a_poll_with_a_forged_cookie_is_nobodys(user: Visitor) -> None:
+    cookie = user.client.get_cookie("callboard")
+    assert cookie is not None
+    user.client.set_cookie("callboard", cookie.value[:-4] + "AAAA")
+
+    assert user.get("/ui/nav").status_code == 401

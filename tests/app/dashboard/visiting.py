@@ -21,6 +21,7 @@ class Visitor:
         """Make an account with `role` and its cookie; None stays outside."""
         self.client = app.test_client()
         self.user_id = ""
+        self._token = ("", "")
         if role:
             with db.transaction():
                 row = users.create(f"{role}-{id(self)}@example.org", None, role=role)
@@ -53,11 +54,20 @@ class Visitor:
         return BeautifulSoup(answer.text, "html.parser")
 
     def token(self) -> str:
-        """The token that forms carry."""
-        page = self.get("/agents" if self.user_id else "/sign-in").text
-        found = re.search(r'name="csrf_token" value="([^"]+)"', page)
-        assert found
-        return found[1]
+        """The token that forms carry; read from a page again whenever the session has changed."""
+        known, token = self._token
+        if not known or known != self._session():
+            page = self.get("/agents" if self.user_id else "/sign-in").text
+            found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+            assert found
+            token = found[1]
+            self._token = (self._session(), token)
+        return token
+
+    def _session(self) -> str:
+        """What the cookie says, without the time and the signature at its end; empty without one."""
+        cookie = self.client.get_cookie("callboard")
+        return cookie.value.rsplit(".", 2)[0] if cookie else ""
 
     def post(
         self, path: str, data: dict[str, Any] | None = None, *, follow: bool = False, **headers: str

@@ -9,7 +9,7 @@ import pytest
 from app import clock
 from app.db import db
 from app.errors import Conflict, Invalid, InvalidParameters, NotFound, PermanentError, TemporaryError
-from app.jobs import dead_letters, intake, lifecycle
+from app.jobs import dead_letters, error_groups, intake, lifecycle, pruning
 from app.jobs.dead_letters import fingerprint
 from app.jobs.states import Reason
 from tests import acting
@@ -178,3 +178,23 @@ def test_running_a_failed_job_again_deals_with_its_letter() -> None:
 
         letter = dead_letters.get(claim.job_id)
     assert (letter["resubmitted"], letter["new_job_id"]) == (True, new["job_id"])
+
+
+@pytest.mark.parametrize(
+    ("said_days_ago", "failed_days_ago", "left"),
+    [(None, 3000, 1), (91, 92, 0), (89, 92, 1), (100, 95, 1)],
+    ids=["open", "resolved long ago", "resolved lately", "failed again since"],
+)
+def test_a_letter_goes_ninety_days_after_its_group_was_dealt_with(
+    said_days_ago: int | None, failed_days_ago: int, left: int
+) -> None:
+    dlq_id = _buried()
+    db.run(
+        "UPDATE dead_letters SET failed_at = now() - %(days)s * interval '1 day' WHERE dlq_id = %(id)s",
+        id=dlq_id, days=failed_days_ago,
+    )  # fmt: skip
+    if said_days_ago is not None:
+        error_groups.say(dead_letters.get(dlq_id)["group_key"], "resolved", by=acting.OWNER)
+        db.run("UPDATE error_groups SET changed_at = now() - %(days)s * interval '1 day'", days=said_days_ago)
+    pruning.trim(365)
+    assert db.value("SELECT count(*) FROM dead_letters") == left

@@ -14,7 +14,7 @@ from app.approvals import answering
 from app.db import db
 from app.errors import NotFound, PermanentError, TemporaryError
 from app.jobs import lifecycle, queries, stats
-from app.jobs.explain import explain
+from app.jobs.explain import explain, explained
 from app.jobs.states import Reason
 from app.workers import fleet
 from tests import acting
@@ -334,3 +334,14 @@ def test_those_that_wait_for_people_are_counted_apart() -> None:
     assert (figures["asking"], figures["waiting"], figures["running"]) == (1, 0, 0)
     assert stats.overview("somebody else")["asking"] == 0
     assert queries.counts_by_status()["awaiting_input"] == 1
+
+
+def test_who_only_asks_again_shares_what_holds_for_all_of_the_kind() -> None:
+    _worker()
+    row = queries.get(acting.submitted())
+    assert explained(row, recent=True)["blockers"] == []
+    db.run("UPDATE queues SET paused = true WHERE pool = 'general'")
+
+    assert explained(row, recent=True)["blockers"] == []
+    assert _codes(row["job_id"]) == ["paused"]
+    assert [each["code"] for each in explained(row, recent=True)["blockers"]] == ["paused"]

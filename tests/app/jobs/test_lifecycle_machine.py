@@ -7,6 +7,7 @@ same play notices.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import Engine
 
 from app.accounts.permissions import Principal
 from app.approvals import asking as questions
@@ -29,6 +31,7 @@ from app.errors import Conflict, LostLease, PermanentError, TemporaryError
 from app.jobs import claims, lifecycle
 from app.jobs.claims import Claim
 from app.jobs.states import MOVES, Priority, Reason, Status
+from app.settings import ROOT
 from app.workflows import asking
 from tests import acting
 
@@ -357,8 +360,8 @@ ONE, MANY = (
     "AND fence = %(fence)s AND lease_id = %(lease)s",
     "AND j.fence = m.fence AND j.lease_id = m.lease_id",
 )
+NOTICED = "DID NOT RAISE|assert|violates|may not|exceptions"
 GUARDS = [
-    ("_COMPLETE", MANY, "complete"),
     ("_RETRY", ONE, "retry_now"),
     ("_FAIL", ONE, "fail"),
     ("_STOP", ONE, "stop"),
@@ -378,5 +381,31 @@ def test_the_play_notices_when_a_guard_is_taken_out(
     talkative = type("Life", (Life,), {"zombies_say": (verb,)})
     _play(10, talkative)  # with the guard it has nothing to say
     monkeypatch.setattr(lifecycle, statement, guarded.replace(guard, ""))
-    with pytest.raises(BaseException, match="DID NOT RAISE|assert|violates|may not|exceptions"):
+    with pytest.raises(BaseException, match=NOTICED):
+        _play(25, talkative)
+
+
+@pytest.fixture
+def complete(quick: Engine) -> Iterator[Callable[[str], None]]:
+    """Put another text in the place of a part of `jobs_complete`, until the end of the test."""
+    whole = (ROOT / "migrations" / "sql" / "0010_turns.sql").read_text()
+    function = "CREATE OR REPLACE " + whole[whole.index("FUNCTION jobs_complete(") :]
+
+    def without(guard: str) -> None:
+        assert guard in function
+        with db.quick():
+            db.run(function.replace(guard, ""))
+
+    yield without
+    with db.quick():
+        db.run(function)
+
+
+def test_the_play_notices_when_the_guard_of_whole_batches_is_taken_out(
+    complete: Callable[[str], None],
+) -> None:
+    talkative = type("Life", (Life,), {"zombies_say": ("complete",)})
+    _play(10, talkative)
+    complete(MANY)
+    with pytest.raises(BaseException, match=NOTICED):
         _play(25, talkative)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.db import db
-from app.jobs import dead_letters, lifecycle, timeline, upkeep
+from app.jobs import dead_letters, lifecycle, pruning, timeline, upkeep
 from tests import acting
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -84,7 +84,9 @@ class TestTheGraceAfterAnOutage:
 
 
 def test_what_is_past_its_retention_goes_and_its_figures_stay() -> None:
-    old, new = acting.claimed(), acting.claimed()
+    with acting.long_ago(days=32):
+        old = acting.claimed()
+    new = acting.claimed()
     timeline.write(timeline.Report(job_id=old.job_id, fence=1, lease_id=old.lease_id, stage="x"))
     lifecycle.complete(old, {})
     lifecycle.complete(new, {})
@@ -95,7 +97,8 @@ def test_what_is_past_its_retention_goes_and_its_figures_stay() -> None:
         )
         db.run("ALTER TABLE jobs ENABLE TRIGGER jobs_final")
     files: list[str] = []
-    assert upkeep.purge(job_days=30, history_days=365, forget_files=files.append) == 1
+    assert pruning.purge(30, forget_files=files.append) == 1
+    assert not pruning.trim(365)
     assert files == [old.job_id]
     assert db.rows("SELECT job_id::text FROM jobs") == [{"job_id": new.job_id}]
     assert db.value("SELECT count(*) FROM task_history") == 2
@@ -104,6 +107,6 @@ def test_what_is_past_its_retention_goes_and_its_figures_stay() -> None:
 
 
 def test_a_running_job_is_never_purged() -> None:
-    acting.claimed()
-    db.run("UPDATE jobs SET submitted_at = now() - interval '400 days'")
-    assert upkeep.purge(job_days=1, history_days=1, forget_files=lambda _: None) == 0
+    with acting.long_ago(days=400):
+        acting.claimed()
+    assert pruning.purge(1, forget_files=lambda _: None) == 0

@@ -40,9 +40,29 @@ def place(quick: Engine, settings: Settings, redis_url: str, tmp_path: Path) -> 
         users.create("ada@example.org", None, role="admin")
         db.run("UPDATE upkeep SET last_tick_at = clock_timestamp()")
         fleet.register("w1", hostname="h", process_id=1, pools=POOLS, threads=4, release="t")
-    return Place(
-        settings.model_copy(update={"home": tmp_path, "redis_url": redis_url, "environment": "production"})
-    )
+        db.run("DELETE FROM backups")
+        db.run(VERIFIED)
+    update = {"home": tmp_path, "redis_url": redis_url, "environment": "production", "backups": "on"}
+    return Place(settings.model_copy(update=update))
+
+
+VERIFIED = """
+    INSERT INTO backups (backup_id, kind, status, finished_at, location, bytes, sha256, revision, version, tables, verified_at)
+    VALUES (gen_random_uuid(), 'manual', 'verified', now(), 'file:///b/a.dump', 7, 'x', '0008', 't', '{}', now())"""
+
+
+def test_that_nobody_makes_backups_or_none_was_made_is_told(place: Place) -> None:
+    without = Place(place.settings.model_copy(update={"backups": "auto"}))
+    assert _found(_only(without, "backups"), "backups")[0].what == "Nobody makes backups here"
+
+    with db.quick():
+        db.run("UPDATE backups SET verified_at = NULL, status = 'done'")
+    assert _worst(_only(place, "backups")) == {"backups": "warning"}
+    with db.quick():
+        db.run("UPDATE backups SET started_at = now() - interval '27 hours'")
+    assert _worst(_only(place, "backups")) == {"backups": "error"}
+    with db.quick():
+        db.run("DELETE FROM backups")
 
 
 def _only(place: Place, *names: str) -> Report:
@@ -413,7 +433,7 @@ class TestIsolation:
 
         assert "ZeroDivisionError" in _found(report, "breaks")[0].what
         assert "did not answer in time" in _found(report, "hangs")[0].what
-        assert "ReadOnlySqlTransaction" in _found(report, "writes")[0].what
+        assert "OperationalError" in _found(report, "writes")[0].what  # read only is as good as away
         assert next(result for result in report.results if result.check == "people").state == "ok"
         assert report.seconds < 2
 

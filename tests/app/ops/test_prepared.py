@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,22 @@ def test_nested_roots_and_sidecars_count_for_the_fingerprint(tmp_path: Path) -> 
 
     assert len(seen) == 4
     assert prepared.fingerprint([tmp_path / "nowhere"])
+
+
+def test_a_release_that_comes_back_leaves_the_newer_schema_as_it_is(database: Database) -> None:
+    database.run("UPDATE alembic_version SET version_num = '9999'")
+
+    said = database.prepare()
+
+    assert "A newer version has brought the schema to 9999" in said
+    assert database.column("SELECT version_num FROM alembic_version") == ["9999"]
+    assert database.column("SELECT count(*) FROM agents") == [0]
+
+
+def test_the_revisions_are_those_that_the_migrations_name() -> None:
+    named = {
+        found[1]
+        for file in (prepared.MIGRATIONS / "versions").glob("*.py")
+        if (found := re.search(r"^revision = '(\w+)'", file.read_text(), re.MULTILINE))
+    }
+    assert prepared.known_revisions() == named

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from app import clock
 from app.accounts import users
 from app.agents import registry
 from app.db import db
 from app.schedules import changes, due, queries, targets
+from app.schedules.changes import InThePast
 from app.schedules.slots import MOST
 from tests import acting
 from tests.app.schedules.planning import (
@@ -28,6 +30,28 @@ from tests.app.schedules.planning import (
 )
 
 pytestmark = pytest.mark.usefixtures("here")
+
+
+class TestClocks:
+    """The host that plans a schedule may take the time to be another; Postgres fires it."""
+
+    @pytest.mark.parametrize("wrong_by", [-300, 300])
+    def test_the_first_time_is_the_next_one_of_postgres(self, wrong_by: int) -> None:
+        with time_machine.travel(clock.now() + timedelta(seconds=wrong_by), tick=True):
+            row = made(cron_expression="* * * * *")
+        assert row["next_fire_at"] == minute_ago(-1)
+
+    def test_a_moment_that_is_to_come_is_taken_by_a_host_that_is_ahead(self) -> None:
+        soon = clock.now() + timedelta(seconds=30)
+        with time_machine.travel(clock.now() + timedelta(seconds=300), tick=True):
+            assert made(execute_at=soon)["next_fire_at"] == soon
+
+    def test_a_moment_that_has_passed_is_refused_by_a_host_that_is_behind(self) -> None:
+        with (
+            time_machine.travel(clock.now() - timedelta(seconds=300), tick=True),
+            pytest.raises(InThePast),
+        ):
+            made(execute_at=clock.now() + timedelta(seconds=270))
 
 
 class TestFiring:
@@ -243,6 +267,16 @@ class TestJitter:
         assert all(0 <= seconds <= 80_000 for seconds in late_by)
         assert max(late_by) - min(late_by) > 20_000
         assert targets.run_at(other, slots[0]) != first[0]
+
+    @pytest.mark.parametrize("wrong_by", [-300, 300])
+    def test_it_is_waited_for_by_a_host_whose_clock_is_wrong(self, wrong_by: int) -> None:
+        slot = minute_ago(0)
+        schedule_id = late(slot, jitter_seconds=280)
+        row = db.row("SELECT *, schedule_id::text, now() AS now FROM schedules WHERE schedule_id = %(id)s", id=schedule_id)  # fmt: skip
+        assert row
+        expected = targets.run_at(row, slot + timedelta(seconds=60))
+        with time_machine.travel(clock.now() + timedelta(seconds=wrong_by), tick=True):
+            assert targets.run_at(row, slot + timedelta(seconds=60)) == expected is not None
 
     def test_a_late_one_does_not_wait_again(self) -> None:
         schedule_id = late(minute_ago(30), jitter_seconds=5, misfire="all")

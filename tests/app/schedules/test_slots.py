@@ -77,6 +77,8 @@ def test_years_of_silence_cost_no_time() -> None:
     st.integers(0, 500_000),
 )
 def test_the_last_hundred_are_the_last_of_all(cron: str, minutes: int) -> None:
+    if cron in ("* * * * *", "*/7 * * * *"):
+        minutes %= 20_000  # two days hold more than a hundred of them: `last` looks no further back
     first = NOON - timedelta(minutes=minutes)
     every = slots._between(cron, "Europe/Berlin", first - timedelta(seconds=1), NOON)
     kept, older = slots.last(cron, "Europe/Berlin", first, NOON)

@@ -149,36 +149,3 @@ def test_a_lost_worker_and_one_that_never_was_hear_nothing() -> None:
         with pytest.raises(NotFound):
             verb("w2", by="ada")
     assert fleet.wish("w2") is None
-
-
-@pytest.mark.parametrize(
-    ("current", "waiting", "utilization", "said"),
-    [
-        (5, 3500, 1, "3,500 jobs wait, and each full thousand asks for 5 more"),
-        (50, 99_999, 1, "the most"),
-        (1, 0, 0.5, "the least"),
-        (9, 0, 0.1, "nothing waits and 10 % of the threads are busy"),
-        (9, 20, 1, "20 jobs wait, less than the 1,000"),
-    ],
-)
-def test_the_wanted_size_has_a_reason(current: int, waiting: int, utilization: float, said: str) -> None:
-    assert said in fleet.why(current, waiting, utilization)
-
-
-@pytest.mark.parametrize(
-    ("current", "waiting", "utilization", "wanted"),
-    [
-        (5, 0, 0.9, 5),
-        (5, 999, 1, 5),
-        (5, 1000, 1, 10),
-        (10, 3500, 1, 25),
-        (50, 99_999, 1, 50),
-        (9, 0, 0.1, 8),
-        (5, 0, 0, 5),
-        (1, 0, 0.5, 5),
-    ],
-)
-def test_the_wanted_size_grows_with_the_backlog_and_shrinks_when_idle(
-    current: int, waiting: int, utilization: float, wanted: int
-) -> None:
-    assert fleet.wanted(current, waiting, utilization) == wanted

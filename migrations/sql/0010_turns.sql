@@ -1,0 +1,166 @@
+-- Work is claimed and settled many jobs at a time: one statement for all of them, with plans that are kept.
+
+CREATE OR REPLACE FUNCTION jobs_claim(p_worker text, p_pools text[], p_limit integer, p_lease interval)
+RETURNS SETOF jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_pools text[];
+    v_lanes text[];
+    v_left integer := p_limit;
+    v_rank integer;
+    v_best record;
+    v_job jobs;
+    v_suspect boolean;
+    v_plain uuid[];
+    v_odd boolean;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+
+    SELECT array_agg(p.pool) INTO v_pools FROM unnest(p_pools) AS p(pool)
+    WHERE NOT EXISTS (SELECT 1 FROM queues q WHERE q.pool = p.pool AND q.paused
+                      AND (q.paused_until IS NULL OR q.paused_until > now()));
+    IF v_pools IS NULL THEN
+        RETURN;
+    END IF;
+
+    WITH RECURSIVE hop AS (
+        (SELECT lane FROM jobs WHERE status IN ('pending','queued','retry') AND lane IS NOT NULL
+         ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT (SELECT j.lane FROM jobs j WHERE j.status IN ('pending','queued','retry') AND j.lane IS NOT NULL
+                AND j.lane > hop.lane ORDER BY j.lane LIMIT 1)
+        FROM hop WHERE hop.lane IS NOT NULL
+    )
+    SELECT array_agg(hop.lane) INTO v_lanes
+    FROM hop JOIN agents a ON a.agent_id = hop.lane LEFT JOIN agent_rates r ON r.agent_id = a.agent_id
+    WHERE a.enabled AND a.pool = ANY (v_pools)
+      AND NOT EXISTS (SELECT 1 FROM agent_holds h WHERE h.agent_id = a.agent_id AND (h.until IS NULL OR h.until > now()))
+      AND (a.max_concurrent_tasks IS NULL
+           OR EXISTS (SELECT 1 FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL
+                     AND s.slot < a.max_concurrent_tasks))
+      AND (r.agent_id IS NULL
+           OR least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at)) >= 1);
+
+    -- A job that lost two workers may be their murderer. It never runs beside another such job in one process:
+    -- murderer and victims come back from a rescue together, and would die together until all are called poison.
+    -- (An index that is nearly always empty: this costs one page.)
+    v_suspect := EXISTS (SELECT 1 FROM jobs j
+                         WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
+
+    FOR v_rank IN 0..3 LOOP
+        -- Where no limited agent has both work and room, all that are best are taken by one statement, except those
+        -- that need the closer look of the loop below.
+        IF v_lanes IS NULL AND NOT v_suspect THEN
+            SELECT array_agg(b.job_id) FILTER (WHERE b.lost_count < 2 AND NOT a.gated),
+                   coalesce(bool_or(b.lost_count >= 2 OR a.gated), false)
+            INTO v_plain, v_odd
+            FROM (SELECT f.job_id, f.agent_id, f.lost_count
+                  FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
+                      SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
+                      WHERE j.status IN ('pending','queued','retry') AND j.lane IS NULL
+                        AND j.pool = p.pool AND j.priority_rank = v_rank AND j.run_at <= now()
+                      ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
+                  ORDER BY f.run_at, f.job_id LIMIT v_left) b
+            JOIN agents a ON a.agent_id = b.agent_id;
+            IF v_plain IS NOT NULL THEN
+                RETURN QUERY
+                WITH taken AS (
+                    UPDATE jobs j
+                    SET status = 'running', status_reason = NULL, fence = j.fence + 1, worker_id = p_worker,
+                        lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + p_lease,
+                        started_at = coalesce(j.started_at, clock_timestamp()),
+                        agent_version = CASE WHEN j.pinned THEN j.agent_version ELSE a.version END,
+                        process_id = NULL, watchdog = NULL, budgeted = a.budgeted
+                    FROM agents a WHERE j.job_id = ANY (v_plain) AND a.agent_id = j.agent_id
+                    RETURNING j.*
+                ), begun AS (
+                    INSERT INTO job_attempts (job_id, fence, worker_id, agent_version, started_at)
+                    SELECT t.job_id, t.fence, p_worker, t.agent_version, clock_timestamp() FROM taken t
+                )
+                SELECT t.* FROM taken t ORDER BY t.run_at, t.job_id;
+                v_left := v_left - cardinality(v_plain);
+                EXIT WHEN v_left = 0;
+            END IF;
+            CONTINUE WHEN NOT v_odd;
+        END IF;
+        FOR v_best IN
+            SELECT x.job_id, x.agent_id, x.lane, x.lost_count FROM (
+                SELECT f.job_id, f.agent_id, NULL::text AS lane, f.run_at, f.lost_count
+                FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
+                    SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
+                    WHERE j.status IN ('pending','queued','retry') AND j.lane IS NULL
+                      AND j.pool = p.pool AND j.priority_rank = v_rank AND j.run_at <= now()
+                      AND (j.lost_count < 2 OR NOT v_suspect)
+                    ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
+                UNION ALL
+                SELECT f.job_id, f.agent_id, l.lane, f.run_at, f.lost_count
+                FROM unnest(v_lanes) AS l(lane) CROSS JOIN LATERAL (
+                    SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
+                    WHERE j.status IN ('pending','queued','retry') AND j.lane = l.lane
+                      AND j.priority_rank = v_rank AND j.run_at <= now()
+                      AND (j.lost_count < 2 OR NOT v_suspect)
+                    ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
+            ) x ORDER BY x.run_at, x.job_id
+        LOOP
+            IF v_best.lost_count >= 2 THEN
+                -- One thread of the process at a time asks; the next statement sees what the last one committed.
+                PERFORM pg_advisory_xact_lock(202407, hashtext(p_worker));
+                CONTINUE WHEN EXISTS (SELECT 1 FROM jobs j
+                                      WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
+            END IF;
+            IF v_best.lane IS NULL THEN
+                -- The agent got a limit while this job was being submitted: into its lane with it.
+                UPDATE jobs j SET lane = j.agent_id FROM agents a
+                WHERE j.job_id = v_best.job_id AND a.agent_id = j.agent_id AND a.gated;
+                CONTINUE WHEN FOUND;
+            ELSIF NOT jobs_take_room(v_best.lane, v_best.job_id) THEN
+                CONTINUE;
+            END IF;
+            UPDATE jobs j
+            SET status = 'running', status_reason = NULL, fence = j.fence + 1, worker_id = p_worker,
+                lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + p_lease, started_at = coalesce(j.started_at, clock_timestamp()),
+                agent_version = CASE WHEN j.pinned THEN j.agent_version ELSE a.version END, process_id = NULL, watchdog = NULL,
+                budgeted = a.budgeted
+            FROM agents a WHERE j.job_id = v_best.job_id AND a.agent_id = j.agent_id
+            RETURNING j.* INTO v_job;
+            INSERT INTO job_attempts (job_id, fence, worker_id, agent_version, started_at)
+            VALUES (v_job.job_id, v_job.fence, p_worker, v_job.agent_version, clock_timestamp());
+            RETURN NEXT v_job;
+            v_left := v_left - 1;
+            EXIT WHEN v_left = 0;
+        END LOOP;
+        EXIT WHEN v_left = 0;
+    END LOOP;
+END
+$$;
+
+-- Settle attempts that succeeded; answers the jobs that were (still) their owners'.
+CREATE FUNCTION jobs_complete(p_jobs uuid[], p_fences bigint[], p_leases uuid[], p_results text[], p_usages text[],
+                              p_verdicts text[], p_scores double precision[], p_headlines text[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    RETURN QUERY
+    WITH mine AS (
+        SELECT * FROM unnest(p_jobs, p_fences, p_leases, p_results, p_usages, p_verdicts, p_scores, p_headlines)
+               AS m(job_id, fence, lease_id, result, usage, verdict, score, headline)
+    ), settled AS (
+        UPDATE jobs j SET status = 'completed', result = m.result::jsonb, progress = 100,
+               status_reason = CASE WHEN m.verdict = 'rejected' THEN 'rejected' END,
+               verdict = m.verdict, quality_score = m.score, headline = m.headline::jsonb,
+               finished_at = clock_timestamp(), lease_id = NULL, lease_expires_at = NULL, worker_id = NULL,
+               process_id = NULL, error = NULL, usage = coalesce(m.usage::jsonb, j.usage), last_seq = j.last_seq + 1
+        FROM mine m
+        WHERE j.job_id = m.job_id AND j.fence = m.fence AND j.lease_id = m.lease_id AND j.status || '' = 'running'
+        RETURNING j.job_id, j.fence, j.last_seq, j.finished_at, j.usage
+    ), said AS (
+        INSERT INTO job_events (job_id, seq, fence, at, kind, level, source, message)
+        SELECT s.job_id, s.last_seq, s.fence, s.finished_at, 'complete', 'info', 'worker', 'Completed' FROM settled s
+    ), attempt AS (
+        UPDATE job_attempts a SET ended_at = s.finished_at, outcome = 'completed', usage = s.usage
+        FROM settled s WHERE a.job_id = s.job_id AND a.fence = s.fence
+    )
+    SELECT s.job_id FROM settled s;
+END
+$$;
