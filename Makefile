@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check bench bench-http bench-drain bench-schedules bench-watching bench-lists bench-sessions bench-searching bench-paint screenshots format install install-tests
+.PHONY: help run test check bench bench-http bench-drain bench-peers bench-schedules bench-watching bench-lists bench-sessions bench-searching bench-growth bench-soak bench-paint load storm screenshots sbom format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,13 +31,16 @@ check: install-tests ## lint, format, types, import rules, audit, tests
 	@.ci/audit
 	$(PYTEST)
 
-bench: bench-http bench-drain bench-schedules bench-watching bench-lists bench-sessions bench-paint ## measure latency, throughput, claim cost, lateness, watchers, long lists and paint; on a quiet machine, ten minutes
+bench: bench-http bench-drain bench-peers bench-schedules bench-watching bench-lists bench-sessions bench-paint ## measure latency, throughput, others beside it, claim cost, lateness, watchers, long lists and paint; on a quiet machine, half an hour
 
 bench-http: install-tests ## latency over HTTP under load, claims and lists over 100,000 waiting jobs
 	@$(PYTHON) -m tests.bench.http
 
 bench-drain: install-tests ## jobs a second beside raw Dramatiq
 	@$(PYTHON) -m tests.bench.drain
+
+bench-peers: install-tests ## Callboard beside Dramatiq, Celery, Procrastinate, RQ, pgqueuer, DBOS and Oban, and what survives the loss of Redis
+	@$(PYTHON) -m tests.bench.peers
 
 bench-schedules: install-tests ## how late a thousand schedules are that are due in the same minute
 	@$(PYTHON) -m tests.bench.schedules
@@ -51,14 +54,32 @@ bench-lists: install-tests ## the Jobs page and the API's lists over a million j
 bench-sessions: install-tests ## two hundred sessions at once: commands, questions, callbacks
 	@$(PYTHON) -m tests.bench.sessions
 
+bench-growth: install-tests ## what a job costs with a thousand to a million before it, and a hundred thousand waiting
+	@$(PYTHON) -m tests.bench.growth
+
+bench-soak: install-tests ## a day in minutes: 200,000 jobs, and whether memory, connections, Redis or tables grow
+	@$(PYTHON) -m tests.bench.soak
+
 bench-searching: install-tests ## words, beginnings of words and meanings in a hundred thousand messages
 	@$(PYTHON) -m tests.bench.searching
 
 bench-paint: install-tests ## how soon pages are seen with the processor slowed down four times; needs Chromium
 	@$(PYTHON) -m tests.bench.paint
 
+load: install-tests ## the load scenarios by Locust: sustained, spike, ten thousand jobs in a minute; SCENARIO, MINUTES
+	@$(PYTHON) -m tests.load $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(MINUTES),--minutes $(MINUTES))
+
+storm: install-tests ## break everything for ten minutes under load; MINUTES, SEED
+	@$(PYTHON) -m tests.chaos.storm --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+bench-memory: install-tests ## what a whole product costs in memory, at rest and after a load; a worker's start
+	@$(PYTHON) -m tests.bench.memory
+
 screenshots: install-tests ## pictures of every page into docs/screenshots; needs Chromium, takes some minutes
 	@$(PYTHON) -m tests.pictures
+
+sbom: install-tests ## write the bill of materials of a release to .cache/sbom.json; looks at licences
+	@.ci/sbom
 
 format: install-tests ## put the code into its form
 	$(PYTHON) -m ruff format .

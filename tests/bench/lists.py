@@ -72,7 +72,7 @@ FROM (SELECT n, now() - (%(jobs)s - n) * (interval '30 days' / %(jobs)s) AS at, 
                            WHEN n %% 25 = 3 THEN 'failed' WHEN n %% 40 = 9 THEN 'cancelled' ELSE 'completed' END AS status
             FROM generate_series(%(begin)s, %(end)s) AS n) s) t
 """
-_REST = """
+REST = """
 INSERT INTO task_history (job_id, agent_id, submitted_by, priority_rank, status, wait_seconds, duration_seconds, error_type, completed_at)
 SELECT job_id, agent_id, submitted_by, priority_rank, status, 1, extract(epoch FROM finished_at - started_at), error->>'type', finished_at
 FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at;
@@ -122,18 +122,23 @@ def fill(jobs: int, people: list[str]) -> float:
         db.run("TRUNCATE jobs, task_history, dead_letters, job_rollups, job_history, job_events CASCADE")
         db.run("ALTER TABLE jobs DISABLE TRIGGER USER")  # as a dump is read back
         agents = [row["agent_id"] for row in db.rows("SELECT agent_id FROM agents ORDER BY agent_id")]
-        for begin in range(1, jobs + 1, AT_ONCE):
-            db.run(
-                _JOBS, jobs=jobs, begin=begin, end=min(jobs, begin + AT_ONCE - 1),
-                agents=agents[1:], agent_count=len(agents) - 1, rare_agent=agents[0],
-                people=people, people_count=len(people), waiting=WAITING_SHARE, running=RUNNING, asking=ASKING,
-            )  # fmt: skip
-        db.run(_REST)
+        add(jobs, people, agents, waiting=WAITING_SHARE, running=RUNNING, asking=ASKING)
+        db.run(REST)
         for table in ("jobs", "task_history", "dead_letters", "job_rollups"):
             db.run(f"VACUUM ANALYZE {table}")
         db.run("ALTER TABLE jobs ENABLE TRIGGER USER")
         db.run("RESET statement_timeout")
     return time.perf_counter() - began
+
+
+def add(jobs: int, people: list[str], agents: list[str], *, waiting: int, running: int, asking: int) -> None:
+    """Rows of `jobs`, a month of them; one in `waiting` waits. Nobody has many of the first agent and of the last person."""
+    for begin in range(1, jobs + 1, AT_ONCE):
+        db.run(
+            _JOBS, jobs=jobs, begin=begin, end=min(jobs, begin + AT_ONCE - 1),
+            agents=agents[1:], agent_count=len(agents) - 1, rare_agent=agents[0],
+            people=people, people_count=len(people), waiting=waiting, running=running, asking=asking,
+        )  # fmt: skip
 
 
 def filters() -> dict[str, str]:

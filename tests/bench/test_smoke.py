@@ -37,6 +37,8 @@ def test_the_http_benchmark_measures_every_kind_of_request_and_none_fails() -> N
     assert sum(line["n"] for line in load["ms"].values()) == 60
     assert all(0 < line["p50"] <= line["p95"] <= line["max"] for line in load["ms"].values())
     assert load["wrong"] == {}
+    assert 0 < found["at_rest_ms"]["p50"] <= found["at_rest_ms"]["max"]
+    assert (found["bulk"]["bulks"], found["bulk"]["jobs_per_second"] > 0) == (5, True)
     assert [line["waiting"] for line in found["backlogs"]] == [100, 300]
     assert all(line["claim"]["buffers"] > 0 < line["claim"]["ms"] for line in found["backlogs"])
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response
 
 from app import clock
 from tests.browser.conftest import SIZE
-from tests.browser.looking import accessible, demand_sound
+from tests.browser.looking import COLOURS, accessible, demand_sound
 from tests.browser.stack import Stack
 from tests.waiting import until
 
@@ -26,6 +26,7 @@ PAGES = (
     "/audit",
     "/polling",
     "/security",
+    "/backups",
     "/",
     "/analytics",
     "/jobs",
@@ -142,6 +143,14 @@ LIST_BYTES, REPEAT_BYTES, MOST_NODES = 7_600, 8_200, 1_600
 # What went over the wire, headers included; nothing for what the browser had kept.
 _TRANSFERRED = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
     .filter(entry => !entry.name.includes("/ui/")).reduce((sum, entry) => sum + entry.transferSize, 0)"""
+
+
+FAINT = """() => {
+    const line = document.createElement("p");
+    line.textContent = "hardly to be read";
+    Object.assign(line.style, {color: "#777", backgroundColor: "#888"});
+    document.querySelector("main").append(line);
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -313,8 +322,11 @@ def test_axe_looks_under_our_policy_and_in_both_themes(page: Page) -> None:
         grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     page.evaluate("document.querySelector('main').append(document.createElement('img'))")
 
+    page.evaluate(FAINT)
+
     assert len(grounds) == 2
     assert ("image-alt", "<img>") in accessible(page)
+    assert [rule for rule, _ in accessible(page, COLOURS)] == ["color-contrast"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

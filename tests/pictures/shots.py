@@ -57,6 +57,7 @@ PAGES = {
     "polling": "/polling",
     "audit": "/audit",
     "security": "/security",
+    "backups": "/backups",
     "sessions": "/sessions",
     "session": "/sessions/{session}",
     "session-memories": "/sessions/{session}?tab=memories",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.slow import real_clis, real_inspector, real_s3, real_strapi
+from tests.load import installing
+from tests.slow import linters, real_clis, real_inspector, real_s3, real_strapi
 
 if __name__ == "__main__":
     for name in real_clis.VERSIONS:
@@ -10,3 +11,6 @@ if __name__ == "__main__":
     real_inspector.installed()
     real_strapi.installed()
     real_s3.installed()
+    linters.installed()
+    linters.heroku_schema()
+    installing.locust()
