@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, cast, overload
 
 import flask_login
@@ -83,6 +83,11 @@ limiter = Limiter(
 )
 
 
+def _age(signed_at: datetime) -> timedelta:
+    """By the clock that signers take."""
+    return datetime.fromtimestamp(time.time(), UTC) - signed_at
+
+
 class PatientSigner(TimestampSigner):
     """One that takes what another host signed whose clock is ahead of ours; the stock one signs its people out."""
 
@@ -101,7 +106,7 @@ class PatientSigner(TimestampSigner):
     ) -> tuple[bytes, datetime] | bytes:
         """What was signed; SignatureExpired if that was longer ago than `max_age`, or lies too far ahead."""
         value, signed_at = super().unsign(signed_value, return_timestamp=True)
-        age = clock.now() - signed_at
+        age = _age(signed_at)
         if max_age is not None and not -clock.APART <= age <= timedelta(seconds=max_age):
             raise SignatureExpired(f"signed {age} ago", payload=value, date_signed=signed_at)
         return (value, signed_at) if return_timestamp else value
@@ -128,7 +133,7 @@ class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
             said, signed_at = _unpacked.answer((app.secret_key, text), lambda: self._unpack(app, text))
         except BadSignature:
             return SecureCookieSession()
-        counts = -clock.APART <= clock.now() - signed_at <= LIFETIME
+        counts = -clock.APART <= _age(signed_at) <= LIFETIME
         return SecureCookieSession(said if counts else {})
 
     def _unpack(self, app: Flask, text: str) -> tuple[Row, datetime]:
