@@ -11,7 +11,7 @@ install = for python in $(PYTHONS); do \
 	then exec "$$python" -I app/ops/install.py $(1); fi; done; \
 	echo 'Callboard needs Python 3.11 or later; none of these is: $(PYTHONS)' >&2; exit 1
 
-.PHONY: help run test check bench bench-http bench-drain bench-peers bench-schedules bench-watching bench-lists bench-sessions bench-searching bench-growth bench-soak bench-paint load storm screenshots sbom format install install-tests
+.PHONY: help run test check bench bench-memory load bench-http bench-drain bench-peers bench-schedules bench-watching bench-lists bench-sessions bench-searching bench-growth bench-soak bench-paint storm hosts screenshots sbom format install install-tests
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -68,6 +68,9 @@ bench-paint: install-tests ## how soon pages are seen with the processor slowed 
 
 load: install-tests ## the load scenarios by Locust: sustained, spike, ten thousand jobs in a minute; SCENARIO, MINUTES
 	@$(PYTHON) -m tests.load $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(MINUTES),--minutes $(MINUTES))
+
+hosts: install-tests ## seven hosts in network namespaces: cut off, slow, wrong clocks, dead; pgbouncer; needs root
+	@$(PYTHON) -m pytest tests/hosts -n 0
 
 storm: install-tests ## break everything for ten minutes under load; MINUTES, SEED
 	@$(PYTHON) -m tests.chaos.storm --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

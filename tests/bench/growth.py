@@ -91,7 +91,7 @@ class Bench:
         held: list[claims.Claim] = []
         return {
             "submit": (partial(self._submit, 1), n),
-            "submit 100 at once": (partial(self._submit, 100), n // 10),
+            "submit 100 at once": (partial(self._submit, 100), max(1, n // 10)),
             "claim": (quickly(lambda: held.extend(claimed())), n),
             "settle": (quickly(lambda: lifecycle.complete(held.pop(), {"text": "done"})), n),
             "status, 200": (partial(ask, status), n),
@@ -133,7 +133,7 @@ class Bench:
                 db.run("UPDATE queues SET paused = false")
                 first = self.drained - self.drained // 5
                 until(lambda: left() <= first, 120, 0.02)
-                begun = left()
+                begun = max(1, left())
                 return self.meter.per(
                     begun, lambda: until(lambda: not left(), 300, 0.02), others=lambda: used_by_tree(process)
                 )
@@ -146,7 +146,7 @@ class Bench:
         with db.quick():
             cut = db.value(
                 "SELECT extract(epoch FROM now() - submitted_at) / 86400 FROM jobs ORDER BY job_id OFFSET %(n)s LIMIT 1",
-                n=PURGED + 50,
+                n=PURGED + 100,
             )
         purge = partial(forget, float(cut), PURGED // 3)
         purge()
