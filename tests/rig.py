@@ -22,7 +22,7 @@ from psycopg2 import sql
 from tests.services import TEMPLATE, Pair, cloned, execute, libpq, migrate, pair, with_database
 
 # Run by .ci/run, and by nobody who does not name them.
-SLOW = {"journeys", "browser", "chaos", "storm", "hosts", "bench", "slow", "docs"}
+SLOW = {"journeys", "browser", "chaos", "long", "hosts", "bench", "slow", "docs"}
 REDIS_DATABASES = 16
 
 _shared = ExitStack()  # what this process started and has to stop

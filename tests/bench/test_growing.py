@@ -1,4 +1,4 @@
-"""What judges growth sees it, and does not see it where there is none; both benches still run."""
+"""What judges growth sees it, and does not see it where there is none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from tests.bench.test_smoke import run
 from tests.bench.trend import BOUNDS, Series, per_job, verdict
 
 MEGABYTE = 1e6
@@ -47,37 +46,3 @@ def test_a_table_that_only_grows_with_what_is_written_is_flat_per_job() -> None:
 def test_too_few_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="too few"):
         verdict(Series("memory", [1, 2]))
-
-
-def test_the_benchmark_of_growth_measures_every_operation_at_every_size() -> None:
-    found = run("tests.bench.growth", "--sizes", "500", "1000", "--waiting", "1300", "--times", "8",
-                "--drained", "40")  # fmt: skip
-
-    assert [(size["jobs"], size["waiting"]) for size in found["sizes"]] == [
-        (500, 1200),
-        (1000, 1200),
-        (1000, 1300),
-    ]
-    names = set(found["ratio"]["cpu"])
-    assert {"submit", "claim", "settle", "status, 304", "explain", "run and settle, real workers"} <= names
-    assert {"retention, a job", "retention, nothing to do", "sweep", "watch"} <= names
-    assert all(values[0] == 1 for values in found["ratio"]["cpu"].values())
-    assert all(line["cpu_us"] > 0 for size in found["sizes"] for line in size["cost"].values())
-    assert all(plan["pages"] > 0 for plan in found["plans"].values())
-    assert found["plans"]["claim"]["statements"][0]["nodes"] == ["Function Scan jobs_claim"]
-
-
-def test_the_soak_ends_every_job_and_looks_at_every_figure() -> None:
-    found = run("tests.bench.soak", "--jobs", "400", "--every", "0.1", "--keep", "4", "--too-short-to-judge")
-
-    assert found["jobs"] >= 400
-    assert found["wrong"] == {}
-    assert found["polls"] > 0
-    assert {
-        "worker: memory",
-        "web: files",
-        "connections",
-        "redis: keys",
-        "jobs: size",
-        "audit_log: size per job",
-    } <= set(found["series"])
