@@ -943,7 +943,7 @@ class Settings(BaseSettings):
         names = ("host", "port", "user", "password", "from", "security")
         return {f"SMTP_{name.upper()}": str(getattr(self, f"smtp_{name}")) for name in names}
 
-    @cached_property
+    @property
     def artifact_store(self) -> str:
         """The fsspec URL of the artifact store."""
         return self.artifacts_url or f"file://{self.home / 'artifacts'}"

@@ -49,7 +49,6 @@ def make_post(
 
     def make(**changes: Any) -> Post:
         told = settings.model_copy(update={"artifacts_url": f"file://{tmp_path}/artifacts"} | changes)
-        told.__dict__.pop("artifact_store", None)  # a copy has what the original was asked before
         made = Post(settings=told, ringer=QuietRinger())  # type: ignore[arg-type]
         monkeypatch.setattr(dispatch, "_ring", made.ringer.ring)
         return made
