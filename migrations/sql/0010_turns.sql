@@ -9,10 +9,8 @@ DECLARE
     v_left integer := p_limit;
     v_rank integer;
     v_best record;
-    v_job jobs;
     v_suspect boolean;
-    v_plain uuid[];
-    v_odd boolean;
+    v_taken uuid[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
@@ -48,43 +46,9 @@ BEGIN
                          WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
 
     FOR v_rank IN 0..3 LOOP
-        -- Where no limited agent has both work and room, all that are best are taken by one statement, except those
-        -- that need the closer look of the loop below.
-        IF v_lanes IS NULL AND NOT v_suspect THEN
-            SELECT array_agg(b.job_id) FILTER (WHERE b.lost_count < 2 AND NOT a.gated),
-                   coalesce(bool_or(b.lost_count >= 2 OR a.gated), false)
-            INTO v_plain, v_odd
-            FROM (SELECT f.job_id, f.agent_id, f.lost_count
-                  FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
-                      SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
-                      WHERE j.status IN ('pending','queued','retry') AND j.lane IS NULL
-                        AND j.pool = p.pool AND j.priority_rank = v_rank AND j.run_at <= now()
-                      ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
-                  ORDER BY f.run_at, f.job_id LIMIT v_left) b
-            JOIN agents a ON a.agent_id = b.agent_id;
-            IF v_plain IS NOT NULL THEN
-                RETURN QUERY
-                WITH taken AS (
-                    UPDATE jobs j
-                    SET status = 'running', status_reason = NULL, fence = j.fence + 1, worker_id = p_worker,
-                        lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + p_lease,
-                        started_at = coalesce(j.started_at, clock_timestamp()),
-                        agent_version = CASE WHEN j.pinned THEN j.agent_version ELSE a.version END,
-                        process_id = NULL, watchdog = NULL, budgeted = a.budgeted
-                    FROM agents a WHERE j.job_id = ANY (v_plain) AND a.agent_id = j.agent_id
-                    RETURNING j.*
-                ), begun AS (
-                    INSERT INTO job_attempts (job_id, fence, worker_id, agent_version, started_at)
-                    SELECT t.job_id, t.fence, p_worker, t.agent_version, clock_timestamp() FROM taken t
-                )
-                SELECT t.* FROM taken t ORDER BY t.run_at, t.job_id;
-                v_left := v_left - cardinality(v_plain);
-                EXIT WHEN v_left = 0;
-            END IF;
-            CONTINUE WHEN NOT v_odd;
-        END IF;
+        v_taken := '{}';
         FOR v_best IN
-            SELECT x.job_id, x.agent_id, x.lane, x.lost_count FROM (
+            SELECT x.job_id, x.lane, x.lost_count, a.gated FROM (
                 SELECT f.job_id, f.agent_id, NULL::text AS lane, f.run_at, f.lost_count
                 FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
                     SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
@@ -100,35 +64,43 @@ BEGIN
                       AND j.priority_rank = v_rank AND j.run_at <= now()
                       AND (j.lost_count < 2 OR NOT v_suspect)
                     ORDER BY j.run_at, j.job_id LIMIT v_left FOR UPDATE SKIP LOCKED) f
-            ) x ORDER BY x.run_at, x.job_id
+            ) x JOIN agents a ON a.agent_id = x.agent_id ORDER BY x.run_at, x.job_id
         LOOP
             IF v_best.lost_count >= 2 THEN
                 -- One thread of the process at a time asks; the next statement sees what the last one committed.
                 PERFORM pg_advisory_xact_lock(202407, hashtext(p_worker));
-                CONTINUE WHEN EXISTS (SELECT 1 FROM jobs j
-                                      WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
+                CONTINUE WHEN v_suspect OR EXISTS (
+                    SELECT 1 FROM jobs j
+                    WHERE j.status = 'running' AND j.lost_count >= 2 AND j.worker_id = p_worker);
             END IF;
-            IF v_best.lane IS NULL THEN
+            IF v_best.lane IS NOT NULL THEN
+                CONTINUE WHEN NOT jobs_take_room(v_best.lane, v_best.job_id);
+            ELSIF v_best.gated THEN
                 -- The agent got a limit while this job was being submitted: into its lane with it.
-                UPDATE jobs j SET lane = j.agent_id FROM agents a
-                WHERE j.job_id = v_best.job_id AND a.agent_id = j.agent_id AND a.gated;
-                CONTINUE WHEN FOUND;
-            ELSIF NOT jobs_take_room(v_best.lane, v_best.job_id) THEN
+                UPDATE jobs SET lane = agent_id WHERE job_id = v_best.job_id;
                 CONTINUE;
             END IF;
-            UPDATE jobs j
-            SET status = 'running', status_reason = NULL, fence = j.fence + 1, worker_id = p_worker,
-                lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + p_lease, started_at = coalesce(j.started_at, clock_timestamp()),
-                agent_version = CASE WHEN j.pinned THEN j.agent_version ELSE a.version END, process_id = NULL, watchdog = NULL,
-                budgeted = a.budgeted
-            FROM agents a WHERE j.job_id = v_best.job_id AND a.agent_id = j.agent_id
-            RETURNING j.* INTO v_job;
-            INSERT INTO job_attempts (job_id, fence, worker_id, agent_version, started_at)
-            VALUES (v_job.job_id, v_job.fence, p_worker, v_job.agent_version, clock_timestamp());
-            RETURN NEXT v_job;
+            v_suspect := v_suspect OR v_best.lost_count >= 2;
+            v_taken := v_taken || v_best.job_id;
             v_left := v_left - 1;
             EXIT WHEN v_left = 0;
         END LOOP;
+        CONTINUE WHEN v_taken = '{}';
+        RETURN QUERY
+        WITH taken AS (
+            UPDATE jobs j
+            SET status = 'running', status_reason = NULL, fence = j.fence + 1, worker_id = p_worker,
+                lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + p_lease,
+                started_at = coalesce(j.started_at, clock_timestamp()),
+                agent_version = CASE WHEN j.pinned THEN j.agent_version ELSE a.version END,
+                process_id = NULL, watchdog = NULL, budgeted = a.budgeted
+            FROM agents a WHERE j.job_id = ANY (v_taken) AND a.agent_id = j.agent_id
+            RETURNING j.*
+        ), begun AS (
+            INSERT INTO job_attempts (job_id, fence, worker_id, agent_version, started_at)
+            SELECT t.job_id, t.fence, p_worker, t.agent_version, clock_timestamp() FROM taken t
+        )
+        SELECT t.* FROM taken t ORDER BY t.run_at, t.job_id;
         EXIT WHEN v_left = 0;
     END LOOP;
 END
