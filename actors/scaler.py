@@ -23,6 +23,7 @@ from app.db import Row, db
 from app.errors import JobError, TemporaryError
 from app.jobs import sizing
 from app.observe import logs
+from app.ops.growing import PLAN
 from app.ops.processes import write_atomically
 from app.settings import Settings
 from app.workers import fleet
@@ -34,8 +35,6 @@ TRIES = 5
 FIRST_WAIT_SECONDS = 15.0
 """After a try that failed; doubled each time."""
 LONGEST_SAID = 2_000
-PLAN = "workers-wanted.json"
-"""In the home's `run`: what `callboard up` grows and shrinks by."""
 
 
 def scale(settings: Settings) -> None:
@@ -49,11 +48,10 @@ def scale(settings: Settings) -> None:
 
 def decide(settings: Settings) -> Row | None:
     """Write down what is wanted now if that changed, unless another process is at it."""
-    pace = sizing.Pace(settings.scale_cooldown_seconds, settings.scale_down_seconds)
     with db.transaction():
         if not _alone():
             return None
-        told = sizing.look(settings.worker_bounds, pace=pace)
+        told = sizing.look(settings.worker_bounds, pace=settings.scale_pace)
     if told and told["wanted"] != told["before"]:
         log.info("scaling.decided", wanted=told["wanted"], before=told["before"], why=told["why"])
     return told

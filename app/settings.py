@@ -26,7 +26,7 @@ from app import refusals, transport
 from app.notify.addresses import check_email
 from app.providers.keys import complaint
 from app.secrets import keys
-from app.workers.scaling import Bounds, bounds_of
+from app.workers.scaling import Bounds, Pace, bounds_of
 
 WRONG_SETTINGS = 3  # exit code
 if TYPE_CHECKING:
@@ -882,6 +882,11 @@ class Settings(BaseSettings):
         """The environment of SCALE_COMMAND: what every program needs, and what SCALE_ENVIRONMENT names."""
         names = ("PATH", "HOME", "LANG", "TZ", *self.scale_environment)
         return {name: os.environ[name] for name in names if name in os.environ}
+
+    @property
+    def scale_pace(self) -> Pace:
+        """How soon the number of workers may change again, and become less."""
+        return Pace(self.scale_cooldown_seconds, self.scale_down_seconds)
 
     @property
     def worker_bounds(self) -> Bounds:

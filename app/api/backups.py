@@ -7,13 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app import audit, clock
+from app import clock
 from app.api.auth import current_principal, settings
 from app.api.glue import op
 from app.api.reading import Input
 from app.api.shapes import When
 from app.db import db
-from app.errors import Conflict
 from app.ops.backups import queries, records
 from app.ops.backups.plan import Plan, plan_of
 
@@ -93,20 +92,10 @@ def get_backup(backup_id: UUID) -> dict[str, Any]:
 @op("POST", "/api/v1/backups", verb="manage_backups", out=BackupOut, status=202, errors=(409,))
 def create_backup() -> dict[str, Any]:
     """Ask for a backup now; the scheduler makes it. Ask for it by its id until its status is no longer `running`."""
-    return _shown(
-        [queries.get(asked_for(current_principal().user_id, plan_of(settings())))], plan_of(settings())
-    )[0]
-
-
-def asked_for(who: str, plan: Plan) -> str:
-    """Write down that somebody wants one; Conflict while one is being made."""
-    if (running := queries.standing()["running"]) is not None:
-        raise Conflict(f"The backup {running['backup_id']} is being made already.")
-    backup_id = records.begin("manual", by=who, version=plan.release, stage=records.WAITING)
-    assert backup_id is not None
-    audit.record("backup.requested", actor=who, subject=backup_id)
+    plan = plan_of(settings())
+    backup_id = records.ask(by=current_principal().user_id, version=plan.release)
     db.session.commit()
-    return backup_id
+    return _shown([queries.get(backup_id)], plan)[0]
 
 
 def _shown(rows: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:

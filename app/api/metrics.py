@@ -184,8 +184,7 @@ def _fleet() -> Iterator[Family]:
 
 def _scaling() -> Iterator[Family]:
     chosen, lines = settings(), sizing.figures()
-    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
-    wanted = sizing.decisions(chosen.worker_bounds, pace=pace)
+    wanted = sizing.decisions(chosen.worker_bounds, pace=chosen.scale_pace)
     yield metrics.WORKERS_WANTED, _by({name: each.wanted for name, each in wanted.items()})
     yield metrics.WORKERS_BUSY, _by({name: line["busy"] for name, line in lines.items()})
     yield metrics.CLAIMABLE, _by({name: line["waiting"] for name, line in lines.items()})

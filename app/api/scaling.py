@@ -79,8 +79,7 @@ def get_scaling() -> Answer:
 
 def _document() -> dict[str, Any]:
     chosen = settings()
-    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
-    lines, wanted = sizing.figures(), sizing.decisions(chosen.worker_bounds, pace=pace)
+    lines, wanted = sizing.figures(), sizing.decisions(chosen.worker_bounds, pace=chosen.scale_pace)
     told = {
         name: _line(line, wanted[name].wanted, wanted[name].why)
         for name, line in lines.items()

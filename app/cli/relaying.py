@@ -25,6 +25,7 @@ import httpx2
 from app.client import CallFailed, Client, Trouble
 from app.client.calls import backoff
 from app.client.waiting import soon
+from app.ops.processes import reach_the_disk
 
 JSON = dict[str, Any]
 GONE = 410
@@ -82,11 +83,7 @@ class Place:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        reach_the_disk(self.path.parent)
 
     def set_aside(self, event: JSON, why: str) -> Path:
         """Keep an event that the receiver never took, one line each in a file beside."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +17,8 @@ from app.cli.configured import settings
 from app.cli.database import connect
 from app.cli.speaking import as_json, in_json
 from app.errors import CallboardError, Unavailable
-from app.settings import ROOT, Settings
+from app.ops import prepared
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.ops.backups.plan import Plan
@@ -126,12 +125,12 @@ def _restored(
 ) -> tuple[Restored, list[str]]:
     from app.ops.backups import fetching, restoring
 
-    known, newest = _revisions()
+    known = prepared.known_revisions()
     done = restoring.restore(
         plan,
         fetching.named(which, plan.place),
         known=known,
-        newest=newest,
+        newest=max(known),
         over_data=data,
         over_users=users,
         safety=safety,
@@ -167,20 +166,11 @@ def _settled(chosen: Settings, plan: Plan, done: Restored, *, paused: bool) -> l
         engine.dispose()
 
 
-def _revisions() -> tuple[set[str], str]:
-    """Every revision that this version can migrate from, and its own."""
-    from alembic.script import ScriptDirectory
-
-    scripts = ScriptDirectory(str(Path(ROOT) / "migrations"))
-    return {each.revision for each in scripts.walk_revisions()}, str(scripts.get_current_head())
-
-
 def back_up_first(chosen: Settings) -> Any:
     """Before a migration of the embedded Postgres: a backup, if there is something to lose; answers its manifest.
 
     Raises Unavailable if that cannot be made: better no upgrade than one without a way back.
     """
-    import psycopg2
     import uuid_utils.compat
 
     from app.ops.backups import dumping
@@ -189,21 +179,14 @@ def back_up_first(chosen: Settings) -> Any:
     plan = plan_of(chosen)
     if not (plan.embedded and plan.before_upgrade and chosen.backups != "off"):
         return None
-    connection = connect(plan.database_url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT version_num FROM alembic_version")
-            row = cursor.fetchone()
-    except psycopg2.errors.UndefinedTable:
-        return None
-    finally:
-        connection.close()
-    if row is None or row[0] == _revisions()[1]:
+    with closing(connect(plan.database_url)) as connection:
+        before = prepared.stands(connection)
+    if before <= {max(prepared.known_revisions())}:  # as it should be, or nothing there
         return None
     backup_id = str(uuid_utils.compat.uuid7())
     try:
         with dumping.Pulse() as pulse:
-            written = dumping.write(replace(plan), backup_id, "before_upgrade", pulse, with_artifacts=False)
+            written = dumping.write(plan, backup_id, "before_upgrade", pulse, with_artifacts=False)
     except Unavailable as error:
         raise Unavailable(
             f"no backup could be made before the schema is changed, so it was not changed: {error.message}\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from flask import flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from app import audit, clock
+from app import clock
 from app.accounts import queries as accounts
 from app.accounts.permissions import demand
 from app.dashboard.htmx import Context, Panel, every
 from app.dashboard.session import asking, settings
 from app.dashboard.words import Look
 from app.db import Row, db
+from app.errors import Conflict
 from app.ops.backups import queries, records
 from app.ops.backups.plan import plan_of
 
@@ -44,15 +45,13 @@ def create() -> AnyResponse:
     """POST /backups: ask the scheduler for one."""
     who = asking()
     demand(who, "manage_backups")
-    if queries.standing()["running"] is None:
-        backup_id = records.begin(
-            "manual", by=who.user_id, version=plan_of(settings()).release, stage=records.WAITING
-        )
-        audit.record("backup.requested", actor=who.user_id, subject=backup_id)
+    try:
+        records.ask(by=who.user_id, version=plan_of(settings()).release)
+    except Conflict:
+        flash("A backup is being made already.")
+    else:
         db.session.commit()
         flash("The scheduler makes a backup now.")
-    else:
-        flash("A backup is being made already.")
     return redirect(url_for("dashboard.backups"))
 
 

@@ -103,8 +103,7 @@ def _levels() -> Context:
     demand(asking(), "view_queues")
     levels, living = stats.queues(), fleet.capacity()
     chosen = settings()
-    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
-    wanted = sizing.decisions(chosen.worker_bounds, pace=pace)[sizing.ALL]
+    wanted = sizing.decisions(chosen.worker_bounds, pace=chosen.scale_pace)[sizing.ALL]
     waiting = sum(line["depth"] for line in levels.values())
     rate = sum(line["per_minute"] for line in levels.values())
     current = living["total"] - living["draining"]

@@ -83,9 +83,9 @@ limiter = Limiter(
 )
 
 
-def _age(signed_at: datetime) -> timedelta:
-    """By the clock that signers take."""
-    return datetime.fromtimestamp(time.time(), UTC) - signed_at
+def _counts(signed_at: datetime, most: timedelta) -> bool:
+    """Whether what was signed then is no older than `most`, nor from too far ahead, by the clock that signers take."""
+    return -clock.APART <= datetime.fromtimestamp(time.time(), UTC) - signed_at <= most
 
 
 class PatientSigner(TimestampSigner):
@@ -106,9 +106,8 @@ class PatientSigner(TimestampSigner):
     ) -> tuple[bytes, datetime] | bytes:
         """What was signed; SignatureExpired if that was longer ago than `max_age`, or lies too far ahead."""
         value, signed_at = super().unsign(signed_value, return_timestamp=True)
-        age = _age(signed_at)
-        if max_age is not None and not -clock.APART <= age <= timedelta(seconds=max_age):
-            raise SignatureExpired(f"signed {age} ago", payload=value, date_signed=signed_at)
+        if max_age is not None and not _counts(signed_at, timedelta(seconds=max_age)):
+            raise SignatureExpired(f"signed at {signed_at}", payload=value, date_signed=signed_at)
         return (value, signed_at) if return_timestamp else value
 
 
@@ -133,8 +132,7 @@ class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
             said, signed_at = _unpacked.answer((app.secret_key, text), lambda: self._unpack(app, text))
         except BadSignature:
             return SecureCookieSession()
-        counts = -clock.APART <= _age(signed_at) <= LIFETIME
-        return SecureCookieSession(said if counts else {})
+        return SecureCookieSession(said if _counts(signed_at, LIFETIME) else {})
 
     def _unpack(self, app: Flask, text: str) -> tuple[Row, datetime]:
         signer = self.get_signing_serializer(app)

@@ -62,8 +62,7 @@ def _listing() -> Context:
 def _scaling() -> Context:
     demand(asking(), "view_workers")
     chosen = settings()
-    pace = sizing.Pace(chosen.scale_cooldown_seconds, chosen.scale_down_seconds)
-    wanted = sizing.decisions(chosen.worker_bounds, pace=pace)
+    wanted = sizing.decisions(chosen.worker_bounds, pace=chosen.scale_pace)
     lines = [
         row | {"name": name, "decision": wanted[name]}
         for name, row in sizing.figures().items()

@@ -6,7 +6,6 @@ outlive every process, and how long ago the number changed is known to whoever d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ from app import audit, clock
 from app.db import Row, db
 from app.kept import Kept
 from app.workers import fleet, scaling
-from app.workers.scaling import Before, Bounds, Decision, Seen
+from app.workers.scaling import USUAL, Before, Bounds, Decision, Pace, Seen
 
 ALL = "all"
 ACTION = "scaling.decided"
@@ -22,16 +21,6 @@ MOST_HISTORY = 10
 LONGEST = 86_400.0
 LOOK_BACK_MINUTES = 16
 
-
-@dataclass(frozen=True)
-class Pace:
-    """How soon the number may change again, and after how long a calm it becomes less."""
-
-    cooldown: float = scaling.COOLDOWN
-    calm_seconds: float = scaling.CALM_SECONDS
-
-
-USUAL = Pace()
 
 _figures = Kept(seconds=5, most=1)
 forget = _figures.forget
@@ -160,9 +149,13 @@ def _is_calm(line: Row) -> bool:
 # -- deciding
 
 
-def decisions(bounds: Bounds, *, pace: Pace = USUAL, fresh: bool = False) -> dict[str, Decision]:
+def decisions(bounds: Bounds, *, pace: Pace = USUAL) -> dict[str, Decision]:
     """By pool, and under ALL: what is right now, in the light of what was decided last. Writes nothing."""
-    states = _states()
+    return _decisions(bounds, _kept(), pace, fresh=False)
+
+
+def _decisions(bounds: Bounds, kept: dict[str, Row], pace: Pace, *, fresh: bool) -> dict[str, Decision]:
+    states = _states(kept)
     return {
         name: _decided(name, line, bounds, states.get(name), pace)
         for name, line in figures(fresh=fresh).items()
@@ -173,21 +166,17 @@ def _decided(name: str, line: Row, bounds: Bounds, before: Before | None, pace: 
     # A pool may do without workers of its own: those of several pools serve it, too.
     own = bounds if name == ALL else Bounds(1, bounds.largest)
     told = {field: line[field] for field in Seen.__dataclass_fields__}
-    return scaling.decide(
-        Seen(**told),
-        own,
-        before,
-        calm_seconds=pace.calm_seconds,
-        cooldown=pace.cooldown,
-    )
+    return scaling.decide(Seen(**told), own, before, pace)
 
 
-def _states() -> dict[str, Before]:
+def _kept() -> dict[str, Row]:
+    """By pool, and under ALL, what was decided last: {wanted, changed_at, grew_at}."""
     newest = _newest(1)
-    if not newest:
-        return {}
+    return newest[0]["details"]["state"] if newest else {}
+
+
+def _states(kept: dict[str, Row]) -> dict[str, Before]:
     now = clock.now()
-    kept: dict[str, Row] = newest[0]["details"]["state"]
     return {
         name: Before(
             wanted=state["wanted"],
@@ -206,9 +195,8 @@ def look(bounds: Bounds, *, pace: Pace = USUAL) -> Row | None:
     Each {wanted, before, why, pools}.
     """
     now = clock.iso(clock.now())
-    newest = _newest(1)
-    kept: dict[str, Row] = newest[0]["details"]["state"] if newest else {}
-    found = decisions(bounds, pace=pace, fresh=True)
+    kept = _kept()
+    found = _decisions(bounds, kept, pace, fresh=True)
     if all(name in kept and kept[name]["wanted"] == each.wanted for name, each in found.items()):
         return None
     state = {name: _state(kept.get(name), each, now) for name, each in found.items()}

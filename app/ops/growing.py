@@ -18,6 +18,7 @@ from app.ops.processes import Child
 from app.workers.scaling import Bounds
 
 PLAN = "workers-wanted.json"
+"""In the home's `run`: what the scheduler writes."""
 STALE_SECONDS = 120.0
 """What is older was written by a scheduler that is no more: nothing changes until it is back."""
 PATIENCE_SECONDS = 60.0

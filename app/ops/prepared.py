@@ -67,13 +67,17 @@ def is_prepared(connection: psycopg2.extensions.connection, digest: str, admin_e
 
 def made_by_newer(connection: psycopg2.extensions.connection) -> str | None:
     """The revision of a schema that none of our migrations makes: a newer release was here, and we came back."""
+    return min(stands(connection) - known_revisions(), default=None)
+
+
+def stands(connection: psycopg2.extensions.connection) -> set[str]:
+    """The revisions at which the schema is; empty if there is none."""
     with connection, connection.cursor() as cursor:
         try:
             cursor.execute("SELECT version_num FROM alembic_version")
         except psycopg2.errors.UndefinedTable:
-            return None
-        stands = {str(row[0]) for row in cursor.fetchall()}
-    return min(stands - known_revisions(), default=None)
+            return set()
+        return {str(row[0]) for row in cursor.fetchall()}
 
 
 def known_revisions() -> set[str]:

@@ -104,6 +104,17 @@ class Before:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How soon the number may change again, and after how long a calm it becomes less."""
+
+    cooldown: float = COOLDOWN
+    calm_seconds: float = CALM_SECONDS
+
+
+USUAL = Pace()
+
+
+@dataclass(frozen=True)
 class Decision:
     """A number of workers, and why."""
 
@@ -111,28 +122,23 @@ class Decision:
     why: str
 
 
-def decide(
-    seen: Seen,
-    bounds: Bounds,
-    before: Before | None = None,
-    *,
-    calm_seconds: float = CALM_SECONDS,
-    cooldown: float = COOLDOWN,
-) -> Decision:
+def decide(seen: Seen, bounds: Bounds, before: Before | None = None, pace: Pace = USUAL) -> Decision:
     """How many workers are right now; `before` None: nothing was decided yet, so what is there counts."""
     base = bounds.within(before.wanted if before else max(seen.workers, 1))
     floor = bounds.within(math.ceil(seen.running / seen.seats))
     if base < floor:
         return Decision(floor, f"{seen.running:,} jobs run and need so many")
-    if before and before.changed_seconds < cooldown:
-        return Decision(base, _kept(seen, bounds, base, "it changed a moment ago"))
+    if before and before.changed_seconds < pace.cooldown:
+        return Decision(base, "it changed a moment ago")
     more, why = _grown(seen, base)
     if more > base:
-        return Decision(bounds.within(more), why if base < bounds.largest else _kept(seen, bounds, base, ""))
-    if base > floor and _may_shrink(seen, base, before, calm_seconds, cooldown):
-        quiet = f"nothing waits and less than {CALM:.0%} of the seats were busy for {_minutes(calm_seconds)}"
+        return Decision(bounds.within(more), why if base < bounds.largest else _kept(seen, bounds, base))
+    if base > floor and _may_shrink(seen, base, before, pace):
+        quiet = (
+            f"nothing waits and less than {CALM:.0%} of the seats were busy for {_minutes(pace.calm_seconds)}"
+        )
         return Decision(base - 1, f"{quiet}, so one can go")
-    return Decision(base, _kept(seen, bounds, base, ""))
+    return Decision(base, _kept(seen, bounds, base))
 
 
 def _grown(seen: Seen, base: int) -> tuple[int, str]:
@@ -159,18 +165,16 @@ def _grown(seen: Seen, base: int) -> tuple[int, str]:
     return max(wishes, key=lambda wish: wish[0])
 
 
-def _may_shrink(seen: Seen, base: int, before: Before | None, calm_seconds: float, cooldown: float) -> bool:
+def _may_shrink(seen: Seen, base: int, before: Before | None, pace: Pace) -> bool:
     """Whether it has been quiet for long, and one less would be well below what makes them more again."""
-    if not seen.is_calm or seen.calm_seconds < calm_seconds:
+    if not seen.is_calm or seen.calm_seconds < pace.calm_seconds:
         return False
-    if before and (before.grew_seconds < calm_seconds or before.changed_seconds < cooldown):
+    if before and (before.grew_seconds < pace.calm_seconds or before.changed_seconds < pace.cooldown):
         return False
     return seen.running <= (HOT + CALM) / 2 * (base - 1) * seen.seats
 
 
-def _kept(seen: Seen, bounds: Bounds, base: int, why: str) -> str:
-    if why:
-        return why
+def _kept(seen: Seen, bounds: Bounds, base: int) -> str:
     if base == bounds.largest and seen.waiting:
         return f"it is the most that is allowed; {seen.waiting:,} jobs wait"
     if base == bounds.smallest:

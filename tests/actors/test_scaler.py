@@ -22,6 +22,7 @@ from app.alerts.measures import Limits
 from app.db import db
 from app.jobs import pools, sizing
 from app.notify.secrets import fresh
+from app.ops import growing
 from app.settings import Settings
 from app.workers import fleet
 from app.workers.scaling import Bounds
@@ -205,7 +206,7 @@ def test_the_plan_says_what_each_worker_of_this_host_has_to_do(tmp_path: Path) -
         )
     scaler.lay_out(settings(tmp_path, workers="1..4"))
 
-    assert json.loads((tmp_path / "run" / scaler.PLAN).read_text()) == {
+    assert json.loads((tmp_path / "run" / growing.PLAN).read_text()) == {
         "wanted": 3,
         "why": "so it is",
         "busy": {"7": 0},

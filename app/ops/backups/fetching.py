@@ -34,7 +34,12 @@ class Found:
     @property
     def name(self) -> str:
         """What its files are called, without their endings."""
-        return self.file.removesuffix(".sealed").removesuffix(".dump")
+        return stem(self.file)
+
+
+def stem(file: str) -> str:
+    """What all files of a backup begin with, by the name of its dump."""
+    return file.removesuffix(SEALED).removesuffix(".dump")
 
 
 def named(reference: str, place: Place) -> Found:
@@ -48,7 +53,7 @@ def named(reference: str, place: Place) -> Found:
             found = in_place(place, name)
             if (found.manifest or {}).get("kind") != "before_restore":
                 return found
-    fit = [name for name in dumps if reference == name or _short(name) == reference[-8:]]
+    fit = [name for name in dumps if reference == name or stem(name).rpartition("-")[2] == reference[-8:]]
     if len(fit) != 1:
         raise NotFound(
             f"there is no backup {reference!r} in {place.shown}; `callboard backup list` shows them"
@@ -60,12 +65,7 @@ def in_place(place: Place, file: str) -> Found:
     """A dump by its name."""
     if not file.endswith(ENDINGS):
         raise Invalid(f"{file} is no backup: their names end in .dump or .dump.sealed")
-    name = file.removesuffix(".sealed").removesuffix(".dump")
-    return Found(place=place, file=file, manifest=manifest_of(place, name))
-
-
-def _short(name: str) -> str:
-    return name.removesuffix(".sealed").removesuffix(".dump").rpartition("-")[2]
+    return Found(place=place, file=file, manifest=manifest_of(place, stem(file)))
 
 
 def fetch(found: Found, folder: Path, keys: Sequence[Key]) -> tuple[Path, dict[str, Any] | None]:

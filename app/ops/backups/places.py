@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from app.audit.export import shown
 from app.errors import Unavailable
+from app.ops.processes import reach_the_disk
 
 PART = ".part-"
 ROOM = 64 << 20
@@ -55,7 +56,7 @@ class Place:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(folder / name)
-            _reach_the_disk(folder)
+            reach_the_disk(folder)
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -135,11 +136,3 @@ def _plainly(place: Place) -> Iterator[None]:
 def _why(error: Exception, place: Place) -> str:
     said = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
     return said.replace(place.url, place.shown).splitlines()[0][:200]
-
-
-def _reach_the_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

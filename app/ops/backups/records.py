@@ -10,6 +10,7 @@ import uuid_utils.compat
 
 from app.audit import entries
 from app.db import Row, as_json, db
+from app.errors import Conflict
 from app.ops.backups.places import Place
 
 WAITING = "waiting"
@@ -40,6 +41,19 @@ def begin(
         version=version,
     )
     return backup_id if done else None
+
+
+def ask(*, by: str, version: str) -> str:
+    """Write down that somebody wants a backup now, for the scheduler; raises Conflict while one is being made."""
+    running = db.value(
+        "SELECT backup_id::text FROM backups WHERE status = 'running' ORDER BY started_at DESC LIMIT 1"
+    )
+    if running is not None:
+        raise Conflict(f"The backup {running} is being made already.")
+    backup_id = begin("manual", by=by, version=version, stage=WAITING)
+    assert backup_id is not None
+    entries.record("backup.requested", actor=by, subject=backup_id)
+    return backup_id
 
 
 def take_waiting() -> str | None:

@@ -13,7 +13,7 @@ from app import clock
 from app.db import db
 from app.errors import CallboardError
 from app.observe import logs
-from app.ops.backups import making, proving, queries, records
+from app.ops.backups import fetching, making, proving, queries, records
 from app.ops.backups.places import PART, Place
 from app.ops.backups.plan import Plan
 
@@ -127,7 +127,7 @@ def prune(plan: Plan, *, actor: str = "", dry_run: bool = False) -> list[str]:
 
 def _removed(plan: Plan, backup_id: str, location: str) -> None:
     """The small JSON last: as long as it is there, one can see what the other files are."""
-    name = location.rpartition("/")[2].removesuffix(".sealed").removesuffix(".dump")
+    name = fetching.stem(location.rpartition("/")[2])
     assert name.endswith(backup_id[-8:])
     for ending in ENDINGS:
         plan.place.remove(name + ending)

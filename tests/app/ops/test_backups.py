@@ -15,9 +15,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from app.cli.restoring import _revisions
 from app.db import db, make_engine
 from app.errors import CallboardError, Conflict, Invalid, Unavailable
+from app.ops import prepared
 from app.ops.backups import aftermath, dumping, fetching, making, proving, queries, records, restoring, upkeep
 from app.ops.backups.plan import Plan, plan_of
 from app.secrets.keys import read
@@ -96,7 +96,8 @@ def test_a_backup_is_proved_by_a_restore(plan: Plan) -> None:
 
 
 def known() -> tuple[set[str], str]:
-    return _revisions()
+    found = prepared.known_revisions()
+    return found, max(found)
 
 
 def put_back(plan: Plan, reference: str = "latest", **options: Any) -> restoring.Restored:
