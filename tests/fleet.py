@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -56,6 +57,20 @@ HASTE = {
     "RATE_LIMIT_BURST_PER_SECOND": "0",
     "POLL_LIMIT_PER_MINUTE": "0",
 }
+
+
+def prepare(database_url: str, redis_url: str, home: Path, **environ: str) -> None:
+    """What a release does before its processes start: schema, agents, the first admin."""
+    own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "CALLBOARD_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "prepare"],
+        cwd=ROOT,
+        env={**os.environ, **HASTE, **environ, **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class Unit(Child):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -155,6 +156,13 @@ def execute(url: str, statement: sql.Composable) -> None:
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
 
 
 def libpq(url: str) -> str:

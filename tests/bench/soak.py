@@ -45,7 +45,7 @@ from tests.bench.soaking import Samples
 from tests.bench.trend import verdict
 from tests.chaos.load import KINDS, at_the_door
 from tests.fleet import API_KEY, Fleet
-from tests.services import cloned, migrate, pair
+from tests.services import cloned, free_port, migrate, pair
 
 BATCH = 50
 MOST_WAITING = 400
@@ -220,13 +220,6 @@ def _listens(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
 
 
 def soak(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,9 +12,8 @@ from typing import Any
 import pytest
 import redis
 
-from app.settings import ROOT
 from tests.chaos.load import Load, Watch, at_the_door, wrong_endings
-from tests.fleet import HASTE, Fleet
+from tests.fleet import Fleet, prepare
 from tests.services import Pair, cloned, pair
 
 FIGURES: list[str] = []
@@ -27,15 +23,7 @@ FIGURES: list[str] = []
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A Postgres and a broker that keep what they committed, also when they are killed; schema and agents are in."""
     with pair(expendable=False) as started:
-        own = {**HASTE, "DATABASE_URL": started.postgres.url, "REDIS_URL": started.redis.url}
-        home = str(tmp_path_factory.mktemp("prepare"))
-        subprocess.run(
-            [sys.executable, "-m", "app", "prepare"],
-            cwd=ROOT,
-            env={**os.environ, **own, "CALLBOARD_HOME": home},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        prepare(started.postgres.url, started.redis.url, tmp_path_factory.mktemp("prepare"))
         yield started
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from tests.chaos.conftest import Storm
 from tests.chaos.load import KINDS, wish, wrong_endings
 from tests.chaos.pulse import pulse
 from tests.fleet import API_KEY, Fleet
+from tests.services import free_port
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -135,14 +135,6 @@ class Client(threading.Thread):
         job_id: str = answer.json()["job_id"]
         self.accepted[job_id] = kind
         return job_id
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        number: int = line.getsockname()[1]
-        return number
 
 
 def test_two_schedulers_of_which_one_is_killed_again_and_again_do_everything_once(

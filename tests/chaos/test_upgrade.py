@@ -15,9 +15,8 @@ import pytest
 from app.ops.instance import answers_health
 from app.settings import ROOT
 from tests.chaos.releases import Crew, prepare, release_before, retire, revision, start
-from tests.chaos.test_doors_die import free_port
 from tests.fleet import API_KEY, Fleet
-from tests.services import Pair, execute, sql, with_database
+from tests.services import Pair, execute, free_port, sql, with_database
 
 pytestmark = pytest.mark.timeout(600)
 

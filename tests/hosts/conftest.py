@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.db import db
-from app.settings import ROOT
 from tests import acting
 from tests.chaos.load import at_the_door
-from tests.fleet import HASTE
+from tests.fleet import prepare
 from tests.hosts import fetch
 from tests.hosts.calls import BEACON, WORKERS
 from tests.hosts.fleet import PATIENCE, Hosts
@@ -41,15 +37,7 @@ def servers(network: Network) -> Iterator[Pair]:
 @pytest.fixture(scope="session")
 def prepared(servers: Pair, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """The servers with schema and agents."""
-    own = {**HASTE, **PATIENCE, "DATABASE_URL": servers.postgres.url, "REDIS_URL": servers.redis.url}
-    home = str(tmp_path_factory.mktemp("prepare"))
-    subprocess.run(
-        [sys.executable, "-m", "app", "prepare"],
-        cwd=ROOT,
-        env={**os.environ, **own, "CALLBOARD_HOME": home},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    prepare(servers.postgres.url, servers.redis.url, tmp_path_factory.mktemp("prepare"), **PATIENCE)
     return servers
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +14,8 @@ from typing import Any, Self
 
 from app.db import db
 from app.jobs import intake, lifecycle
-from app.settings import ROOT
 from tests.chaos.load import at_the_door, wish
-from tests.fleet import HASTE
+from tests.fleet import prepare
 from tests.hosts.bouncer import Bouncer, bouncer
 from tests.hosts.fleet import PATIENCE, Hosts
 from tests.hosts.network import Network
@@ -106,20 +102,6 @@ def crowd(network: Network, servers: Pair, folder: Path, *, pool: int) -> Iterat
         ):
             redis: Any = SimpleNamespace(url=servers.redis.url.replace("/0", "/1"))
             pair = Pair(postgres=servers.postgres, redis=redis)
-            prepare(between.url, redis.url, folder)
+            prepare(between.url, redis.url, folder / "prepare", **PATIENCE)  # through pgbouncer
             with Hosts(network, pair, between.url, folder) as fleet, at_the_door(fleet):
                 yield Crowd(fleet, between, census)
-
-
-def prepare(url: str, redis_url: str, folder: Path) -> None:
-    """What a release does, through pgbouncer."""
-    own = {"DATABASE_URL": url, "REDIS_URL": redis_url, "CALLBOARD_HOME": str(folder / "prepare")}
-    done = subprocess.run(
-        [sys.executable, "-m", "app", "prepare"],
-        cwd=ROOT,
-        env={**os.environ, **HASTE, **PATIENCE, **own},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

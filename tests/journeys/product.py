@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import psycopg2
 
 from app.ops.processes import MARK
 from app.settings import ROOT
+from tests.services import free_port
 from tests.waiting import until
 
 EMAIL, PASSWORD = "admin@callboard.test", "a password for journeys"
@@ -152,10 +152,3 @@ def is_alive(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.journeys.product import free_port
+from tests.services import free_port
 from tests.slow.npm import CACHE
 from tests.waiting import until
 

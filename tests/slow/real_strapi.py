@@ -18,8 +18,7 @@ import httpx2
 from psycopg2 import sql
 from sqlalchemy import make_url
 
-from tests.journeys.product import free_port
-from tests.services import execute, with_database
+from tests.services import execute, free_port, with_database
 from tests.slow.npm import CACHE, npm
 
 PROJECT = Path(__file__).parent / "strapi"

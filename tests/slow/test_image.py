@@ -17,8 +17,7 @@ import pytest
 from app.ops import procfile
 from app.ops.instance import answers_health
 from app.settings import ROOT
-from tests.journeys.product import free_port
-from tests.services import pair
+from tests.services import free_port, pair
 from tests.slow.linters import heroku_schema, lint
 from tests.waiting import until
 

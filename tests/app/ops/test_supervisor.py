@@ -19,6 +19,7 @@ import pytest
 
 from app.ops.leftovers import leftovers
 from app.settings import ROOT
+from tests.services import free_port
 from tests.waiting import until
 
 PROCFILE = """
@@ -109,13 +110,6 @@ def callboard() -> Iterator[Callboard]:
     for process in board.alive():
         process.kill()
     shutil.rmtree(board.home)
-
-
-def free_port() -> int:
-    """A port that nobody uses just now."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 def test_the_first_start_brings_everything_up_and_says_so_once(callboard: Callboard) -> None:

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -24,13 +23,11 @@ from app.db import AWAY, db
 from app.jobs import intake, lifecycle
 from app.jobs.intake import Wish
 from app.ops.embedded import SUPERUSER
-from app.settings import ROOT
 from tests.chaos.load import at_the_door
 from tests.chaos.storm import agents
 from tests.chaos.storm.wires import Wire
-from tests.chaos.test_doors_die import free_port
-from tests.fleet import HASTE, Fleet, Unit
-from tests.services import Pair, cloned, pair
+from tests.fleet import Fleet, Unit, prepare
+from tests.services import Pair, cloned, free_port, pair
 from tests.webhook_receiver import Receiver, receiving
 
 MODULE = "tests.chaos.storm.worker"
@@ -148,7 +145,7 @@ def product(*, without: str = "") -> Iterator[Product]:
         servers = stack.enter_context(pair(expendable=False))
         home = folder / "home"
         home.mkdir()
-        _prepare(servers, home)
+        prepare(servers.postgres.url, servers.redis.url, home)
         url = stack.enter_context(cloned(servers.postgres.url))
         disk = stack.enter_context(_small_disk(home / "artifacts"))
         told = {agents.WITNESS: str(folder / "witness.jsonl")} | (
@@ -161,17 +158,6 @@ def product(*, without: str = "") -> Iterator[Product]:
         made = Product(fleet, servers, folder, receiver, *wires, [free_port(), free_port()], disk)
         _start(made)
         yield made
-
-
-def _prepare(servers: Pair, home: Path) -> None:
-    own = {**HASTE, "DATABASE_URL": servers.postgres.url, "REDIS_URL": servers.redis.url}
-    subprocess.run(
-        [sys.executable, "-m", "app", "prepare"],
-        cwd=ROOT,
-        env={**os.environ, **own, "CALLBOARD_HOME": str(home)},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
 
 
 @contextmanager
