@@ -185,10 +185,8 @@ def test_tools_obey_roles_and_owners(make_model: Callable[..., Model], model: Mo
     assert "no job" in read.json()["error"]["message"]
 
 
-def test_what_tools_do_is_audited_and_counted_as_the_callers(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.audit.access.due", lambda: False)  # nobody else writes down what is counted here
+def test_what_tools_do_is_audited_and_counted_as_the_callers(model: Model) -> None:
+    access.write_down()  # a test client closes no answer: a process that ran many tests may be full, and count no names
     task = model.use("create_task", agent_id="test-echo")["task_id"]
     model.use("cancel_task", task_id=task)
     with db.quick():
