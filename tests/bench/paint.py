@@ -2,7 +2,7 @@
 
     make bench-paint          or    python -m tests.bench.paint [--visits 12] [--slower 4]
 
-Starts a whole Callboard and Chromium (/usr/bin/chromium). Each visit is the first one: nothing is in the browser's
+Starts a whole Callboard and Chromium. Each visit is the first one: nothing is in the browser's
 cache. The figure is Chromium's own, from the start of the navigation, so the server's time is in it. Server and
 browser share this machine, and only the browser is slowed down. Target: 500 ms; `best` is what the machine can do
 when nobody else uses it.
@@ -18,6 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.chromium import CHROMIUM
 from tests.browser.conftest import ARGUMENTS, SIZE, sign_in
 from tests.browser.stack import Stack, stack
 
@@ -39,7 +40,7 @@ def main() -> int:
     with stack() as running, sync_playwright() as player:
         job = running.submit("test-echo", {"text": "seen"}, task_name="Seen soon")
         assert running.settled(job) == "completed"
-        browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         cookies = _signed_in(browser, running)
         ms = {
             path: _told(_visits(browser, running, cookies, path.format(job=job), options)) for path in PAGES

@@ -19,6 +19,7 @@ from app.db import db
 from tests.app.api import world
 from tests.app.dashboard import everything
 from tests.app.dashboard.everything import HOSTILE, Places, everywhere
+from tests.browser.chromium import CHROMIUM
 from tests.browser.conftest import ARGUMENTS, SIZE, WATCH_POLICY
 from tests.waiting import until
 
@@ -160,7 +161,7 @@ def test_a_drawing_of_an_agent_runs_nothing_even_when_it_is_opened(
 def plain(browser: Browser) -> Iterator[Browser]:
     """A browser that knows this machine by a name of the house: plain HTTP, not trusted as localhost is."""
     rules = "--host-resolver-rules=MAP callboard.lan 127.0.0.1"
-    launched = browser.browser_type.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, rules])
+    launched = browser.browser_type.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, rules])
     yield launched
     launched.close()
 

@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.settings import ROOT
+from tests.browser.chromium import CHROMIUM
 from tests.journeys.product import EMAIL, PASSWORD
 from tests.pictures.scene import Places, scene
 from tests.pictures.shots import PAGES
@@ -81,7 +82,7 @@ def main() -> int:
     if unknown := [name for name in names if name not in PAGES]:
         asked.error(f"there is no page {unknown[0]!r}")
     with scene() as (product, places), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         take(browser, product.url, places, names)
         browser.close()
     write_index()
