@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import SIZE
+from tests.browser.looking import demand_sound
 from tests.browser.stack import Stack
 
 
@@ -109,31 +108,7 @@ def test_a_spent_budget_is_raised_and_the_work_goes_on(page: Page, running: Stac
     running.call("POST", f"/api/v1/jobs/{new_id}/cancel")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["told", "stopped", "agent"])
-def test_axe_finds_nothing_and_it_fits_a_phone(
-    running: Stack,
-    browser: Browser,
-    signed_in: dict[str, Any],
-    told: str,
-    stopped: str,
-    which: str,
-    theme: str,
-) -> None:
+def test_its_pages_are_sound(page: Page, said: list[str], told: str, stopped: str, which: str) -> None:
     path = {"told": f"/jobs/{told}", "stopped": f"/jobs/{stopped}", "agent": "/agents/test-teller"}[which]
-    with browser.new_context(
-        base_url=running.url,
-        storage_state=signed_in,
-        viewport=SIZE,
-        color_scheme=theme,
-        bypass_csp=True,  # type: ignore[arg-type]
-    ) as window:
-        page = window.new_page()
-        page.goto(path)
-        page.evaluate("document.querySelectorAll('main details:not(.menu)').forEach(d => { d.open = true; })")
-
-        found = Axe().run(page).response["violations"]
-        page.set_viewport_size({"width": 360, "height": 740})
-
-        assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    demand_sound(page, said, path)

@@ -29,7 +29,7 @@ from tests.app.api.calling import Caller
 from tests.app.api.conftest import clean, document, make_caller  # noqa: F401 - fixtures
 
 SEED = int(os.environ.get("FUZZ_SEED", "20"))
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 CHECKS = [
     not_a_server_error,
     content_type_conformance,
