@@ -380,7 +380,7 @@ class TestInAWorker:
         worker = threading.Thread(target=self._work, args=(heart,))
         worker.start()
 
-        seen = until(lambda: self._job(job_id)["watchdog"], 4.5)
+        seen = until(lambda: self._job(job_id)["watchdog"])
         worker.join()
 
         assert (seen["state"], seen["last"]) == ("stalled", "dozing off")

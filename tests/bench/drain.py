@@ -2,7 +2,8 @@
 
     make bench            or    python -m tests.bench.drain [--jobs 3000] [--rounds 3]
 
-Both sides: 2 processes x 8 threads, a no-op, the queue filled before the clock starts, rounds interleaved.
+Both sides: 2 processes x 8 threads, a no-op, the queue filled before the clock starts, rounds interleaved. Ours begins
+once the workers are at rest: in their first second they look whether each agent could run here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import psutil
 
 from actors.broker import make_ringer
 from app import settings as configuration
@@ -70,6 +73,7 @@ def ours(jobs: int) -> float:
     worker = _dramatiq("actors.worker")
     try:
         until(_two_workers, 30)
+        wait_for_rest(worker)
         with db.quick():
             db.run("UPDATE queues SET paused = false")
         make_ringer(os.environ["REDIS_URL"]).ring("general", 64)
@@ -89,6 +93,21 @@ def _two_workers() -> bool:
                 "SELECT count(*) >= %(n)s FROM workers WHERE seen_at > now() - interval '5 s'", n=PROCESSES
             )
         )
+
+
+def wait_for_rest(worker: subprocess.Popen[bytes]) -> None:
+    """Until all processes of a worker together use less than a tenth of a processor."""
+
+    def used() -> float:
+        tree = psutil.Process(worker.pid)
+        return sum(sum(each.cpu_times()[:2]) for each in (tree, *tree.children(recursive=True)))
+
+    def rests() -> bool:
+        before = used()
+        time.sleep(1)
+        return used() - before < 0.1
+
+    until(rests, 60, 0)
 
 
 def raw(jobs: int) -> float:
@@ -116,6 +135,7 @@ def idle_latency_ms(samples: int) -> list[float]:
     taken = []
     try:
         until(_two_workers, 30)
+        wait_for_rest(worker)
         for _ in range(samples):
             with db.quick():
                 job = lifecycle.submit(intake.order(_wish()))["job_id"]

@@ -7,14 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from actors.runners.base import JSON
 from app.errors import PermanentError
 from tests.actors.builtin.desk import EXAMPLES, Desk, definition
+from tests.doubles import RecordingContext
 
 AGENT = "edge-case-agent"
 
 
-def test_the_example_finds_the_call_the_module_does_not_stand(desk: Desk) -> None:
-    result = desk.run(AGENT, **definition(AGENT).ours.example or {})
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[JSON, dict[str, bytes]]:
+    """(result, files) of the example of its definition."""
+    root, workspace = tmp_path_factory.mktemp("projects"), tmp_path_factory.mktemp("workspace")
+    desk = Desk(root=root, context=RecordingContext(workspace=workspace))
+    return desk.run(AGENT, **definition(AGENT).ours.example or {}), desk.context.artifacts
+
+
+def test_the_example_finds_the_call_the_module_does_not_stand(
+    example: tuple[JSON, dict[str, bytes]],
+) -> None:
+    result, _ = example
 
     assert not result["passed"]
     [found] = result["counterexamples"]
@@ -23,9 +35,11 @@ def test_the_example_finds_the_call_the_module_does_not_stand(desk: Desk) -> Non
     assert result["stood"] == ["is_window", "label"]
 
 
-def test_the_file_it_leaves_shows_the_same_with_plain_pytest(desk: Desk, tmp_path: Path) -> None:
-    desk.run(AGENT, module="ferry.seats", path="examples/ferry")
-    (tmp_path / "test_edge_cases.py").write_bytes(desk.context.artifacts["test_edge_cases.py"])
+def test_the_file_it_leaves_shows_the_same_with_plain_pytest(
+    example: tuple[JSON, dict[str, bytes]], tmp_path: Path
+) -> None:
+    _, files = example
+    (tmp_path / "test_edge_cases.py").write_bytes(files["test_edge_cases.py"])
 
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_edge_cases.py"]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(EXAMPLES / "ferry"), "PYTHONDONTWRITEBYTECODE": "1"}

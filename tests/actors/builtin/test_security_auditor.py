@@ -11,8 +11,10 @@ import pytest
 from actors.builtin import commands, findings, security_auditor, sources
 from app.errors import AttemptTimeout, Cancelled, PermanentError
 from tests.actors.builtin.desk import EXAMPLES, Desk, definition
+from tests.doubles import RecordingContext
 
 AGENT = "security-auditor"
+Example = tuple[dict[str, Any], RecordingContext]
 WEAK = "import hashlib\n\n\ndef f(x):\n    return hashlib.md5(x).hexdigest()\n"
 
 
@@ -20,8 +22,16 @@ def rules(result: dict[str, Any]) -> set[str]:
     return {finding["rule"] for finding in result["findings"]}
 
 
-def test_the_example_finds_what_was_left_in_the_sample(desk: Desk) -> None:
-    result = desk.run(AGENT, **definition(AGENT).ours.example or {})
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """(result, context) of the example of its definition."""
+    root, workspace = tmp_path_factory.mktemp("projects"), tmp_path_factory.mktemp("workspace")
+    desk = Desk(root=root, context=RecordingContext(workspace=workspace))
+    return desk.run(AGENT, **definition(AGENT).ours.example or {}), desk.context
+
+
+def test_the_example_finds_what_was_left_in_the_sample(example: Example) -> None:
+    result, _ = example
 
     assert {"B324", "B602", "B608", "B105", "hex-high-entropy-string"} <= rules(result)
     assert result["counts"]["high"] == 2
@@ -31,18 +41,18 @@ def test_the_example_finds_what_was_left_in_the_sample(desk: Desk) -> None:
     assert "| high | `harbor/office.py:17` |" in result["report"]
 
 
-def test_progress_grows_and_every_step_is_named(desk: Desk) -> None:
-    desk.run(AGENT, target_path="examples/sample-repo")
+def test_progress_grows_and_every_step_is_named(example: Example) -> None:
+    _, context = example
 
-    assert desk.context.percents == sorted(desk.context.percents)
-    assert desk.context.percents[-1] == 100
-    assert [name for name, _ in desk.context.stages] == ["prepare", "bandit", "ruff", "secrets", "report"]
+    assert context.percents == sorted(context.percents)
+    assert context.percents[-1] == 100
+    assert [name for name, _ in context.stages] == ["prepare", "bandit", "ruff", "secrets", "report"]
 
 
-def test_the_sarif_file_has_a_rule_and_a_place_for_each_finding(desk: Desk) -> None:
-    result = desk.run(AGENT, target_path="examples/sample-repo")
+def test_the_sarif_file_has_a_rule_and_a_place_for_each_finding(example: Example) -> None:
+    result, context = example
 
-    log = json.loads(desk.context.artifacts["findings.sarif"])
+    log = json.loads(context.artifacts["findings.sarif"])
     assert log["version"] == "2.1.0"
     assert [run["tool"]["driver"]["name"] for run in log["runs"]] == ["bandit", "ruff", "detect-secrets"]
     assert sum(len(run["results"]) for run in log["runs"]) == result["counts"]["total"]
@@ -54,12 +64,10 @@ def test_the_sarif_file_has_a_rule_and_a_place_for_each_finding(desk: Desk) -> N
             assert place["region"]["startLine"] >= 1
 
 
-def test_the_secret_itself_is_in_no_report(desk: Desk) -> None:
-    result = desk.run(AGENT, target_path="examples/sample-repo")
+def test_the_secret_itself_is_in_no_report(example: Example) -> None:
+    result, context = example
 
-    written = (
-        json.dumps(result).encode() + b"".join(desk.context.artifacts.values()) + desk.context.said.encode()
-    )
+    written = json.dumps(result).encode() + b"".join(context.artifacts.values()) + context.said.encode()
     assert b"barnacle-bill" not in written
     assert b"9f2c41d07be8" not in written
 

@@ -67,7 +67,7 @@ def test_a_patrol_that_raises_ends_the_coroutine_after_it_has_tidied_up() -> Non
         loop.run(endless(), stop)
 
     assert tidied == ["tidied"]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_an_errand_is_cancelled_before_it_began_when_the_loop_is_busy() -> None:

@@ -92,13 +92,13 @@ def test_what_goes_wrong_with_a_tool_is_told_to_the_model(context: RecordingCont
         Say("Sorry."),
     ]
     with chat_model(*script) as model:
-        ask(context, spec_of(model), mcp={"parcels": parcels}, tool_seconds=0.5)
+        ask(context, spec_of(model), mcp={"parcels": parcels}, tool_seconds=2.5)
 
     lost, wrong, unknown, late = tool_answers(model)
     assert "box is lost" in lost
     assert "parcel" in wrong
     assert "There is no tool parcels__fly; there are: parcels__weigh" in unknown
-    assert "did not answer within 0.5 s" in late
+    assert "did not answer within 2.5 s" in late
     assert [call["ok"] for call in context.tools] == [False, False, False]
 
 

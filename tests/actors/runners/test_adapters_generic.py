@@ -103,7 +103,7 @@ def test_an_unknown_adapter_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["claude", "codex", "gemini", "generic"])
 @given(line=st.text(max_size=60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_line_is_too_strange(name: str, line: str) -> None:
     for heard in reader(name).read(line):
         assert not isinstance(heard, Final)
@@ -111,7 +111,7 @@ def test_no_line_is_too_strange(name: str, line: str) -> None:
 
 @pytest.mark.parametrize("name", ["claude", "codex", "gemini"])
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_event_is_too_strange(name: str, data: st.DataObject) -> None:
     """Events of every kind there is, with any of their values replaced by something else."""
     streams = sorted(STREAMS.glob(f"{name}-*.jsonl"))

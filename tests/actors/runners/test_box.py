@@ -126,7 +126,7 @@ def test_a_program_that_obeys_term_is_stopped_at_once(context: RecordingContext)
             on_line=when_planted(lambda: setattr(context, "cancelled", True)),
         )
 
-    assert seconds_since(start) < 2
+    assert seconds_since(start) < 4  # the grace would be five
 
 
 def test_a_stopped_program_may_still_say_its_last_words(context: RecordingContext) -> None:
@@ -192,7 +192,7 @@ def test_a_killed_worker_leaves_nobody(tmp_path: Path) -> None:
     worker.kill()
     worker.wait()
 
-    until(lambda: alive(work) == [], 2)
+    until(lambda: alive(work) == [])
     worker.stdout.close()
 
 
@@ -206,7 +206,7 @@ def test_a_killed_warden_leaves_nobody(context: RecordingContext) -> None:
     with pytest.raises(TemporaryError, match="watched"):
         shell(TREE.replace("planted", "$$"), context, work, on_line=kill_warden)
 
-    until(lambda: alive(work) == [], 2)
+    until(lambda: alive(work) == [])
 
 
 def test_a_failure_in_the_worker_ends_the_tree(context: RecordingContext) -> None:

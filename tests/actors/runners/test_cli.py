@@ -612,7 +612,7 @@ def test_health_never_waits_long_for_a_version(nobody: Path, monkeypatch: pytest
     CliRunner().health({"adapter": "claude", "program": str(program)})
 
     assert first.status == "ready"
-    assert between - began < 2
+    assert between - began < 20
     assert time.monotonic() - between < 0.5
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.runners.base import JSON
@@ -57,7 +57,7 @@ def test_a_hostile_parameter_arrives_as_one_argument(context: RecordingContext, 
 
 
 @given(value=ARGUMENTS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_any_text_arrives_byte_for_byte_as_exactly_one_argument(
     context: RecordingContext, value: str
 ) -> None:

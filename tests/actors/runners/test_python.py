@@ -151,7 +151,7 @@ def test_a_stop_is_heard_at_the_next_checkpoint(
         run(context, "wait")
 
     assert context.kept == {"stopped": True}
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20  # it would go on for minutes
 
 
 def test_an_agent_that_does_not_listen_is_ended_after_the_grace(context: RecordingContext) -> None:
@@ -162,7 +162,7 @@ def test_an_agent_that_does_not_listen_is_ended_after_the_grace(context: Recordi
     with pytest.raises(Released):
         PythonRunner().run(work, context)
 
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 20  # it would go on for minutes
     assert alive(work) == []
 
 
@@ -177,7 +177,7 @@ def test_what_the_agent_forgets_does_not_keep_it(context: RecordingContext, agen
     start = time.monotonic()
 
     assert PythonRunner().run(work, context) == {"done": True}
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20  # it would go on for minutes
     assert alive(work) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine
 
-from app.accounts import api_keys, users
+from app.accounts import api_keys, passwords, users
 from app.accounts.permissions import Principal
 from app.api.limits import limiter
 from app.db import db
@@ -34,15 +34,25 @@ def clean(quick: Engine, app: Flask) -> None:
         limiter._fallback_storage.reset()
 
 
+@pytest.fixture(scope="session")
+def stored_password() -> str:
+    """What is stored of PASSWORD; hashing is slow on purpose, and a thousand tests have an owner."""
+    return passwords.hashed(PASSWORD)
+
+
 @pytest.fixture
-def make_caller(app: Flask, document: dict[str, Any]) -> Callable[..., Caller]:
+def make_caller(app: Flask, document: dict[str, Any], stored_password: str) -> Callable[..., Caller]:
     """Make a user with an API key: `make_caller("ada", "user")`."""
 
     def make(name: str, role: str, scopes: frozenset[str] | None = None) -> Caller:
         with db.transaction():
-            # Only owners sign in by password: hashing one is slow on purpose.
-            password = PASSWORD if name == "owner" else None
-            user = users.create(f"{name}@example.org", password, role=role, name=name)
+            user = users.create(f"{name}@example.org", None, role=role, name=name)
+            if name == "owner":  # the only one who signs in by password
+                db.run(
+                    "UPDATE users SET password_hash = %(it)s WHERE user_id = %(id)s",
+                    it=stored_password,
+                    id=user["user_id"],
+                )
             principal = Principal(user_id=str(user["user_id"]), email=user["email"], role=role)
             key = api_keys.create(principal, name="test", scopes=scopes)
         return Caller(app, document, principal, key.text)

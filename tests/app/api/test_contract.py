@@ -20,12 +20,12 @@ from schemathesis.specs.openapi.checks import (
 
 from app.api.glue import OPERATIONS, Operation
 from tests.app.api.calling import Caller
+from tests.turns import times
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 
 thrifty = hypothesis_settings(
-    max_examples=6,
-    deadline=None,
+    max_examples=times(4, 20),
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +18,16 @@ Run = Callable[..., Result]
 ADMIN = "admin@example.org"
 
 
-def caller(group: str, settings: Settings, home: Path, monkeypatch: pytest.MonkeyPatch, **others: str) -> Run:
-    """What calls the commands of a group; `others` are people besides the admin: role=their e-mail."""
+def call_as_deployed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of commands: with one home for all tests the app is built once, see conftest.py."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("CALLBOARD_HOME", str(home))
+    monkeypatch.setenv("CALLBOARD_HOME", str(settings.home / "of-commands"))
     monkeypatch.setenv("CALLBOARD_ADMIN_EMAIL", ADMIN)
+
+
+def caller(group: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, **others: str) -> Run:
+    """What calls the commands of a group; `others` are people besides the admin: role=their e-mail."""
+    call_as_deployed(settings, monkeypatch)
     with db.transaction():
         for role, email in {"admin": ADMIN, **others}.items():
             users.create(email, None, role=role)

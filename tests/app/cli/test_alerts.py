@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Engine
 
@@ -15,9 +13,9 @@ from tests.app.cli.calling import Run, caller, told
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin."""
-    return caller("alerts", settings, tmp_path / "home", monkeypatch)
+    return caller("alerts", settings, monkeypatch)
 
 
 def test_when_all_is_quiet(run: Run) -> None:

@@ -21,12 +21,11 @@ EDITABLE: dict[str, Any] = {
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin, one user and one viewer."""
     return caller(
         "approvals",
         settings,
-        tmp_path / "home",
         monkeypatch,
         user="bob@example.org",
         viewer="eve@example.org",

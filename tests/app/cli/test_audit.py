@@ -19,9 +19,9 @@ from tests.app.cli.calling import ADMIN, Run, caller, told
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin."""
-    return caller("audit", settings, tmp_path / "home", monkeypatch)
+    return caller("audit", settings, monkeypatch)
 
 
 def test_the_list_is_narrowed(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,9 @@ from tests.app.cli.calling import Run, caller, told
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin, one user and one viewer."""
-    return caller(
-        "bulk", settings, tmp_path / "home", monkeypatch, user="bob@example.org", viewer="eve@example.org"
-    )
+    return caller("bulk", settings, monkeypatch, user="bob@example.org", viewer="eve@example.org")
 
 
 def submitted(**wish: Any) -> str:

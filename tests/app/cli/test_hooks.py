@@ -26,8 +26,8 @@ action:
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    return caller("hooks", settings, tmp_path / "home", monkeypatch)
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return caller("hooks", settings, monkeypatch)
 
 
 def came(secret: str, external: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Engine
 
@@ -13,9 +11,9 @@ from tests.app.cli.calling import Run, caller, told
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with the agents of tests and one admin."""
-    return caller("policies", settings, tmp_path / "home", monkeypatch)
+    return caller("policies", settings, monkeypatch)
 
 
 def test_one_is_made_listed_shown_changed_and_deleted(run: Run) -> None:

@@ -16,9 +16,9 @@ from tests.app.cli.calling import Run, caller, told
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with the agents of tests and one admin."""
-    return caller("schedules", settings, tmp_path / "home", monkeypatch)
+    return caller("schedules", settings, monkeypatch)
 
 
 def _nightly(run: Run, *words: object) -> str:

@@ -14,9 +14,9 @@ from tests.app.cli.calling import Run, caller
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin."""
-    return caller("sessions", settings, tmp_path / "home", monkeypatch)
+    return caller("sessions", settings, monkeypatch)
 
 
 @pytest.fixture

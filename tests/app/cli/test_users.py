@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Engine
 
@@ -16,9 +14,9 @@ ADA, PASSWORD = "ada@example.org", "correct horse battery"
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin."""
-    return caller("users", settings, tmp_path / "home", monkeypatch, user=ADA)
+    return caller("users", settings, monkeypatch, user=ADA)
 
 
 def signs_in(email: str, password: str) -> bool:

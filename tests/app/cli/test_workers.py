@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Engine
 
@@ -15,10 +13,10 @@ from tests.app.cli.calling import ADMIN, Run, caller, told
 
 
 @pytest.fixture
-def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(quick: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call the command line on a clean database with one admin."""
     history.forget()
-    return caller("workers", settings, tmp_path / "home", monkeypatch)
+    return caller("workers", settings, monkeypatch)
 
 
 def _hire(worker_id: str = "w1") -> None:

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg2.extensions
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import Engine
 
+from app.accounts import users
 from app.agents import registry
 from app.cli import cli
+from app.db import db
+from app.settings import Settings
+from tests.app.cli.calling import ADMIN, call_as_deployed
 
 Run = Callable[..., Result]
 
@@ -47,12 +51,12 @@ Only for tests.
 
 
 @pytest.fixture
-def run(fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call the command line on a migrated database with an admin, the agent `echo`, and nothing else."""
-    monkeypatch.setenv("DATABASE_URL", fresh_database)
-    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ADMIN_EMAIL", "admin@example.org")
-    registry.forget()
+def run(quick: Engine, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call the command line on a clean database with an admin, a user and the agent `echo`."""
+    call_as_deployed(settings, monkeypatch)
+    with db.transaction():
+        for email, role in ((ADMIN, "admin"), ("bob@example.org", "user")):
+            users.create(email, None, role=role)
 
     def call(*words: object, group: str = "workflows") -> Result:
         registry.forget()
@@ -64,16 +68,6 @@ def run(fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return call
 
 
-@pytest.fixture(autouse=True)
-def people(run: Run, connection: psycopg2.extensions.connection) -> None:
-    """An admin and a user."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute(
-            """INSERT INTO users (user_id, email, role) VALUES (gen_random_uuid(), 'admin@example.org', 'admin'),
-                      (gen_random_uuid(), 'bob@example.org', 'user')"""
-        )
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A workflow that would run."""
@@ -82,10 +76,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def rows(connection: psycopg2.extensions.connection, statement: str) -> list[Any]:
-    with connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall()
+def rows(statement: str) -> list[Any]:
+    with db.quick():
+        return [tuple(row.values()) for row in db.rows(statement)]
 
 
 def started(run: Run, *words: object) -> str:
@@ -94,22 +87,18 @@ def started(run: Run, *words: object) -> str:
     return str(json.loads(done.output)["workflow_id"])
 
 
-def test_a_file_is_run_listed_and_shown(
-    run: Run, file: Path, connection: psycopg2.extensions.connection
-) -> None:
+def test_a_file_is_run_listed_and_shown(run: Run, file: Path) -> None:
     done = run("run", file, "--input", "word=hi", "--input", "times=3", "--priority", "high", "--tag", "x")
     assert done.exit_code == 0, done.output
     workflow_id = done.output.split()[0]
 
-    assert rows(connection, "SELECT parameters, priority_rank, tags FROM jobs") == [
-        ({"text": "hi", "n": 3}, 1, ["x"])
-    ]
-    assert rows(connection, "SELECT email FROM workflows JOIN users ON user_id::text = submitted_by") == [
+    assert rows("SELECT parameters, priority_rank, tags FROM jobs") == [({"text": "hi", "n": 3}, 1, ["x"])]
+    assert rows("SELECT email FROM workflows JOIN users ON user_id::text = submitted_by") == [
         ("admin@example.org",)
     ]
-    assert rows(
-        connection, "SELECT action, details ->> 'via' FROM audit_log WHERE action LIKE 'workflow%'"
-    ) == [("workflow.submitted", "cli")]
+    assert rows("SELECT action, details ->> 'via' FROM audit_log WHERE action LIKE 'workflow%%'") == [
+        ("workflow.submitted", "cli")
+    ]
     assert workflow_id in run("list").output
     assert [each["workflow_id"] for each in json.loads(run("list", "--json").output)] == [workflow_id]
     assert run("list", "--status", "failed").stdout == ""
@@ -122,20 +111,16 @@ def test_a_file_is_run_listed_and_shown(
     assert json.loads(run("show", workflow_id, "--json").output)["inputs"] == {"word": "hi", "times": 3}
 
 
-def test_inputs_come_from_a_file_and_from_words(
-    run: Run, file: Path, tmp_path: Path, connection: psycopg2.extensions.connection
-) -> None:
+def test_inputs_come_from_a_file_and_from_words(run: Run, file: Path, tmp_path: Path) -> None:
     (tmp_path / "inputs.yaml").write_text("word: from the file\ntimes: 7\n")
     started(run, file, "--inputs", tmp_path / "inputs.yaml", "--input", "word=5", "--as", "bob@example.org")
 
-    assert rows(
-        connection, "SELECT inputs, email FROM workflows JOIN users ON user_id::text = submitted_by"
-    ) == [({"word": "5", "times": 7}, "bob@example.org")]
+    assert rows("SELECT inputs, email FROM workflows JOIN users ON user_id::text = submitted_by") == [
+        ({"word": "5", "times": 7}, "bob@example.org")
+    ]
 
 
-def test_it_is_paused_resumed_cancelled_and_run_again(
-    run: Run, file: Path, connection: psycopg2.extensions.connection
-) -> None:
+def test_it_is_paused_resumed_cancelled_and_run_again(run: Run, file: Path) -> None:
     workflow_id = started(run, file, "--input", "word=hi")
 
     for verb, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
@@ -144,11 +129,11 @@ def test_it_is_paused_resumed_cancelled_and_run_again(
     assert (refused.exit_code, "cancelled" in refused.output) == (1, True)
     again = json.loads(run("retry", workflow_id, "--json").output)
     assert again["retry_of"] == workflow_id
-    assert [status for (status,) in rows(connection, "SELECT status FROM jobs ORDER BY job_id")] == [
+    assert [status for (status,) in rows("SELECT status FROM jobs ORDER BY job_id")] == [
         "cancelled",
         "queued",
     ]
-    assert rows(connection, "SELECT action FROM audit_log WHERE action LIKE 'workflow.%' ORDER BY id") == [
+    assert rows("SELECT action FROM audit_log WHERE action LIKE 'workflow.%%' ORDER BY id") == [
         ("workflow.submitted",), ("workflow.paused",), ("workflow.resumed",), ("workflow.cancelled",),
         ("workflow.retried",),
     ]  # fmt: skip
@@ -192,9 +177,7 @@ class TestValidating:
 
 
 class TestTemplates:
-    def test_saved_listed_shown_restored_and_run(
-        self, run: Run, file: Path, connection: psycopg2.extensions.connection
-    ) -> None:
+    def test_saved_listed_shown_restored_and_run(self, run: Run, file: Path) -> None:
         assert (
             run("templates", "save", "say-it", file, "--note", "The first").output == "say-it v1, private\n"
         )
@@ -213,7 +196,7 @@ class TestTemplates:
         ] == [3, 2, 1]
 
         started(run, "say-it", "--version", "2", "--input", "word=hi")
-        assert rows(connection, "SELECT name, template_name, template_version FROM workflows") == [
+        assert rows("SELECT name, template_name, template_version FROM workflows") == [
             ("Say that", "say-it", 2)
         ]
 

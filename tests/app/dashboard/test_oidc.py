@@ -469,7 +469,7 @@ def test_a_provider_that_says_nothing_is_waited_for_a_moment_only(
 
     answer = stranger.get("/sign-in/oidc")
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5
     assert "cannot be reached" in said(answer)
 
 

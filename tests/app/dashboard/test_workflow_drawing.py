@@ -186,7 +186,7 @@ def trees(made: st.DrawFn) -> list[Part]:
 
 
 @given(trees())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_nothing_overlaps_that_is_not_inside(parts: list[Part]) -> None:
     drawing = draw(parts)
 

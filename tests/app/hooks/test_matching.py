@@ -76,7 +76,7 @@ def test_events_are_written_in_one_of_three_ways() -> None:
 
 def test_a_hostile_text_takes_no_longer() -> None:
     """What makes other engines try for years."""
-    began = time.monotonic()
+    began = time.thread_time()
     assert matching.failing([{"path": "t", "is": "matches", "value": "^(a+)+$"}], {"t": "a" * 50_000 + "!"})
 
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import clock
@@ -133,8 +133,7 @@ DOING = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=60, derandomize=True, database=None)
 @given(st.lists(DOING, min_size=3, max_size=12), st.booleans())
 def test_the_version_changes_whenever_the_document_would(steps: list[str], later: bool) -> None:
     db.run("DELETE FROM jobs")

@@ -34,6 +34,7 @@ from app.jobs.states import MOVES, Priority, Reason, Status
 from app.settings import ROOT
 from app.workflows import asking
 from tests import acting
+from tests.turns import times
 
 ADMIN = Principal(user_id="u-admin", email="root@example.com", role="admin")
 PICK = st.integers(0, 1_000)
@@ -342,7 +343,6 @@ def _play(examples: int, life: type[Life] = Life) -> None:
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             database=None,
             phases=(Phase.generate,),
@@ -353,7 +353,7 @@ def _play(examples: int, life: type[Life] = Life) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_whatever_happens_postgres_agrees_with_the_model() -> None:
-    _play(120)
+    _play(times(50, 500))
 
 
 ONE, MANY = (

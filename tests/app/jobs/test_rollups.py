@@ -10,7 +10,7 @@ from threading import Barrier, Thread
 
 import pytest
 import time_machine
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as some
 from sqlalchemy import Engine, text
@@ -90,7 +90,7 @@ _ended = some.tuples(
 
 @pytest.mark.usefixtures("here", "_noon")
 @given(jobs=some.lists(_ended, max_size=25), chunk=some.integers(1, 12), goes=some.integers(0, 6))
-@rules(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@rules(max_examples=25)
 def test_series_are_those_of_the_history_however_far_the_sums_have_come(
     jobs: list[tuple[float, str, str, str]], chunk: int, goes: int
 ) -> None:

@@ -187,3 +187,15 @@ def test_the_statement_is_one_so_a_rolled_back_settle_leaves_no_trace() -> None:
         lifecycle.fail(claim, PermanentError("no"), Reason.PERMANENT)
         raise RuntimeError
     assert _everything(claim.job_id) == before
+
+
+def test_a_large_result_is_kept_compressed_and_read_back_whole() -> None:
+    claim = acting.claimed()
+    result = {"lines": [f"line {n} of a long report that says much the same again" for n in range(5_000)]}
+    lifecycle.complete(claim, result)
+    kept, written = db.row(
+        "SELECT pg_column_size(result) AS kept, octet_length(result::text) AS written FROM jobs WHERE job_id = %(id)s",
+        id=claim.job_id,
+    ).values()  # type: ignore[union-attr]
+    assert kept < written / 2
+    assert acting.job(claim.job_id)["result"] == result

@@ -200,5 +200,5 @@ def test_a_receiver_that_says_nothing_holds_up_neither_work_nor_the_end() -> Non
         worked = time.monotonic() - began
         tracing.stop(0.2)
 
-    assert worked < 2
-    assert time.monotonic() - began - worked < 1.5
+    assert worked < 5
+    assert time.monotonic() - began - worked < 5

@@ -46,7 +46,7 @@ copies = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(copies, st.integers(1, 9), st.integers(0, 9), st.integers(0, 15))
 def test_what_is_kept_on_any_day(found: list[Copy], days: int, weeks: int, months: int) -> None:
     why = kept(found, Keep(daily=days, weekly=weeks, monthly=months), NOW)
@@ -98,7 +98,7 @@ def test_what_was_sealed_can_be_opened(size: int) -> None:
 SEALED = seal(b"abc" * sealed.CHUNK)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
 def test_no_byte_can_be_changed(place: int, by: int) -> None:
     content = bytearray(SEALED)
@@ -109,7 +109,7 @@ def test_no_byte_can_be_changed(place: int, by: int) -> None:
             pass
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(SEALED) - 1))
 def test_no_end_can_be_cut_off(length: int) -> None:
     with pytest.raises(Damaged):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
 import psycopg2.extensions
 import pytest
 from flask_migrate import downgrade
+from sqlalchemy import make_url
 
 from app import bare_app
 from app.db import db
 from app.ops import prepared
 from app.settings import ROOT, Settings
+from tests.services import cloned, libpq
 
 AGENT = """---
 name: {name}
@@ -70,31 +76,62 @@ def database(fresh_database: str, connection: Connection, tmp_path: Path) -> Dat
     return Database(fresh_database, connection, tmp_path / "home")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Once:
+    """A database that was prepared once, to be copied; nobody is connected to it."""
+
+    name: str
+    home: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def once(rig: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Once]:
+    """The first preparation of an empty database."""
+    home = tmp_path_factory.mktemp("prepared")
+    with cloned(rig["DATABASE_URL"]) as url:
+        opened = psycopg2.connect(libpq(url))
+        said = Database(url, opened, home).prepare()
+        opened.close()
+        name = make_url(url).database
+        assert name
+        yield Once(name=name, home=home, said=said)
+
+
+@pytest.fixture
+def seeded(once: Once, rig: dict[str, str], tmp_path: Path) -> Iterator[Database]:
+    """A copy of a database that was prepared, with the home that belongs to it."""
+    home = shutil.copytree(once.home, tmp_path / "home")
+    with cloned(rig["DATABASE_URL"], template=once.name) as url:
+        opened = psycopg2.connect(libpq(url))
+        yield Database(url, opened, home)
+        opened.close()
+
+
 EVERYTHING, NOTHING = "loaded: alembic flask sqlalchemy", "loaded:"
 
 
-def test_the_second_time_there_is_nothing_to_do_and_nothing_is_loaded(database: Database) -> None:
-    first = database.prepare()
-    agents = database.column("SELECT count(*) FROM agents")
+def test_the_second_time_there_is_nothing_to_do_and_nothing_is_loaded(once: Once, seeded: Database) -> None:
+    agents = seeded.column("SELECT count(*) FROM agents")
 
-    assert "First admin: admin@callboard.local" in first
-    assert first.endswith(EVERYTHING)
-    assert database.prepare() == NOTHING
-    assert database.column("SELECT count(*) FROM agents") == agents
+    assert "First admin: admin@callboard.local" in once.said
+    assert once.said.endswith(EVERYTHING)
+    assert agents != [0]
+    assert seeded.prepare() == NOTHING
+    assert seeded.column("SELECT count(*) FROM agents") == agents
 
 
-def test_new_and_changed_definitions_are_installed(database: Database, tmp_path: Path) -> None:
+def test_new_and_changed_definitions_are_installed(seeded: Database, tmp_path: Path) -> None:
     folder = tmp_path / "agents"
     folder.mkdir()
     (folder / "ours.md").write_text(AGENT.format(name="ours", text="old"))
-    database.prepare()
 
-    assert database.prepare(AGENT_FOLDERS=str(folder)).endswith(EVERYTHING)
-    assert database.prepare(AGENT_FOLDERS=str(folder)) == NOTHING
+    assert seeded.prepare(AGENT_FOLDERS=str(folder)).endswith(EVERYTHING)
+    assert seeded.prepare(AGENT_FOLDERS=str(folder)) == NOTHING
     (folder / "ours.md").write_text(AGENT.format(name="ours", text="new"))
     (folder / "another.md").write_text(AGENT.format(name="another", text="first"))
-    assert database.prepare(AGENT_FOLDERS=str(folder)).endswith(EVERYTHING)
-    assert database.column(
+    assert seeded.prepare(AGENT_FOLDERS=str(folder)).endswith(EVERYTHING)
+    assert seeded.column(
         "SELECT instructions FROM agents WHERE source LIKE '%/agents' ORDER BY agent_id"
     ) == [
         "first",
@@ -102,24 +139,21 @@ def test_new_and_changed_definitions_are_installed(database: Database, tmp_path:
     ]
 
 
-def test_another_admin_is_made(database: Database) -> None:
-    database.prepare()
-
-    assert "ada@example.org" in database.prepare(CALLBOARD_ADMIN_EMAIL="ada@example.org")
-    assert database.prepare(CALLBOARD_ADMIN_EMAIL="ada@example.org") == NOTHING
-    database.run("DELETE FROM users WHERE email = 'ada@example.org'")
-    assert "ada@example.org" in database.prepare(CALLBOARD_ADMIN_EMAIL="ada@example.org")
+def test_another_admin_is_made(seeded: Database) -> None:
+    assert "ada@example.org" in seeded.prepare(CALLBOARD_ADMIN_EMAIL="ada@example.org")
+    assert seeded.prepare(CALLBOARD_ADMIN_EMAIL="ada@example.org") == NOTHING
+    seeded.run("DELETE FROM users WHERE email = 'ada@example.org'")
+    assert "ada@example.org" in seeded.prepare(CALLBOARD_ADMIN_EMAIL="ada@example.org")
 
 
-def test_a_schema_that_went_back_comes_forward_again(database: Database, settings: Settings) -> None:
-    database.prepare()
-    app = bare_app(settings.model_copy(update={"database_url": database.environ["DATABASE_URL"]}))
+def test_a_schema_that_went_back_comes_forward_again(seeded: Database, settings: Settings) -> None:
+    app = bare_app(settings.model_copy(update={"database_url": seeded.environ["DATABASE_URL"]}))
     with app.app_context():
         downgrade(revision="-1")
         db.engine.dispose()
 
-    assert database.prepare().endswith(EVERYTHING)
-    assert database.prepare() == NOTHING
+    assert seeded.prepare().endswith(EVERYTHING)
+    assert seeded.prepare() == NOTHING
 
 
 def test_a_database_without_tables_is_not_prepared(database: Database) -> None:

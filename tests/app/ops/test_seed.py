@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,16 @@ GOOD = "---\nname: {0}\ndescription: The {0}.\n---\nYou are the {0}.\n"
 def here(quick: Engine) -> Iterator[None]:
     with db.quick():
         yield
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue of three, for tests of what folders and imports do beside it."""
+    small = tmp_path / "catalogue"
+    small.mkdir()
+    for name in ("analyst", "copywriter", "editor"):
+        shutil.copy(seed.CATALOG / f"{name}.md", small)
+    monkeypatch.setattr(seed, "CATALOG", small)
 
 
 def _folder(place: Path, **files: str) -> Path:
@@ -59,6 +70,7 @@ def test_no_file_of_the_catalogue_needs_a_word() -> None:
     ] == []
 
 
+@pytest.mark.usefixtures("few")
 def test_a_broken_file_stops_nothing_and_is_told_and_kept(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "agents", good=GOOD.format("good"), bad="---\nname: [\n---\n")
     (line,) = seed.agents((folder,))
@@ -76,6 +88,7 @@ def test_a_broken_file_stops_nothing_and_is_told_and_kept(tmp_path: Path) -> Non
     assert importing.problems() == []
 
 
+@pytest.mark.usefixtures("few")
 def test_a_file_that_became_broken_leaves_its_agent_as_it_was(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "agents", one=GOOD.format("one"))
     seed.agents((folder,))
@@ -85,11 +98,13 @@ def test_a_file_that_became_broken_leaves_its_agent_as_it_was(tmp_path: Path) ->
     assert _agent("one").version == before
 
 
+@pytest.mark.usefixtures("few")
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     (line,) = seed.agents((tmp_path / "nowhere",))
     assert "is no folder" in line
 
 
+@pytest.mark.usefixtures("few")
 def test_a_folder_replaces_the_catalogues_agent_once_and_for_all(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "agents", analyst=GOOD.format("analyst"))
     seed.agents((folder,))
@@ -101,6 +116,7 @@ def test_a_folder_replaces_the_catalogues_agent_once_and_for_all(tmp_path: Path)
     assert _agent("analyst").source == "catalog"
 
 
+@pytest.mark.usefixtures("few")
 def test_what_somebody_imported_stays_and_the_folder_says_so(tmp_path: Path) -> None:
     seed.agents()
     _imported(GOOD.format("analyst"))
@@ -112,6 +128,7 @@ def test_what_somebody_imported_stays_and_the_folder_says_so(tmp_path: Path) -> 
     assert "You are the analyst." in _agent("analyst").instructions
 
 
+@pytest.mark.usefixtures("few")
 def test_nested_roots_and_sidecars_of_a_folder_count(tmp_path: Path) -> None:
     assert seed.agents((collections.repository(tmp_path / "store"),)) == []
     assert (_agent("seller").team, _agent("seller").max_concurrent_tasks) == ("SHOP", 2)

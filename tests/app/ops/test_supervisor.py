@@ -260,7 +260,7 @@ def test_a_deaf_process_is_killed_in_the_end(callboard: Callboard, monkeypatch: 
     code = callboard.stop()
 
     assert code == 0
-    assert 4 < time.monotonic() - began < 8
+    assert 4 < time.monotonic() - began < 20
     assert callboard.alive() == []
 
 

@@ -237,6 +237,4 @@ class Play(RuleBasedStateMachine):
 
 
 TestPlay = Play.TestCase
-TestPlay.settings = settings(
-    max_examples=80, stateful_step_count=60, deadline=None, derandomize=True, database=None
-)
+TestPlay.settings = settings(max_examples=80, stateful_step_count=60, derandomize=True, database=None)

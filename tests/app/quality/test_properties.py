@@ -12,6 +12,7 @@ from app.quality import gates
 from app.quality.checks import MAKERS, Subject, judge
 from app.quality.definition import Gate
 from app.quality.report import Finding, Report
+from tests.turns import times
 
 CALL = "Start with one of them today, and tell us how it went."
 WORDS = (
@@ -68,7 +69,7 @@ def named(report: Report, name: str) -> Finding:
     return next(finding for finding in report.findings if finding.name == name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=times(60, 300))
 @given(TEXTS, BRIEFS)
 def test_any_text_gets_scores_from_0_to_10_and_the_same_each_time(text: str, brief: dict[str, Any]) -> None:
     report = judged(text, brief)
@@ -83,7 +84,7 @@ def test_any_text_gets_scores_from_0_to_10_and_the_same_each_time(text: str, bri
     assert judged(text, brief).document() == report.document()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=times(60, 300))
 @given(PROSE, st.sampled_from([{}, {"topic": "warm bread"}, {"tone": "casual"}, {"target_length": 900}]))
 def test_a_call_to_action_never_lowers_the_score(text: str, brief: dict[str, Any]) -> None:
     before = judged(text, brief, blog_post())
@@ -95,7 +96,7 @@ def test_a_call_to_action_never_lowers_the_score(text: str, brief: dict[str, Any
     assert after.score >= before.score
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=times(40, 200))
 @given(PROSE)
 def test_placeholders_and_a_broken_end_never_pass_the_gate_of_blog_posts(text: str) -> None:
     lenient = blog_post().model_copy(update={"threshold": 0.0})
@@ -108,7 +109,7 @@ def test_placeholders_and_a_broken_end_never_pass_the_gate_of_blog_posts(text: s
         assert named(report, "stock_phrases").blocks
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=times(40, 200))
 @given(PROSE, st.integers(1, 2000))
 def test_words_until_the_target_never_cost_length(text: str, target: int) -> None:
     brief = {"target_length": target}

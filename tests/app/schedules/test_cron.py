@@ -192,7 +192,7 @@ _CHANGES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_FIELD, _HOUR, _ZONE, st.sampled_from(_CHANGES), st.integers(-200, 200))
 def test_every_minute_around_a_change_is_judged_as_rfc_5545_does(
     minute: str, hour: str, zone: str, change: str, off: int
@@ -246,7 +246,7 @@ class TestWords:
         said = cron.explain_once(at("2026-05-04 07:00"), BERLIN)
         assert said == "Once, on Monday, 4 May 2026 at 09:00 (Europe/Berlin)"
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(st.text("0123456789*/,-LWlw#monfrijan@ ", max_size=8), min_size=5, max_size=5))
     def test_whatever_is_taken_can_be_told_and_counted_out(self, fields: list[str]) -> None:
         try:

@@ -66,12 +66,12 @@ def test_more_than_a_hundred_are_the_last_hundred_and_one_for_the_rest(misfire: 
 
 
 def test_years_of_silence_cost_no_time() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     assert len(due("all", "2016-01-01 00:00")) == MOST + 1
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0 9 * * 1", "0 0 1 * *"]),
     st.integers(0, 500_000),

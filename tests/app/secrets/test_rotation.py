@@ -171,10 +171,10 @@ def test_a_key_with_a_false_word_counts_as_missing(old: keys.Key) -> None:
 
 
 @pytest.fixture
-def run(new: keys.Key, settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(new: keys.Key, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     texts = [keys.base64.b64encode(part * 32).decode() for part in (b"n", b"o")]
     monkeypatch.setenv("ENCRYPTION_KEYS", ",".join(texts))
-    return caller("secrets", settings, tmp_path / "home", monkeypatch)
+    return caller("secrets", settings, monkeypatch)
 
 
 def test_the_commands_show_and_rotate(run: Run, old: keys.Key, new: keys.Key) -> None:

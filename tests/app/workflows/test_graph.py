@@ -149,7 +149,7 @@ def workflows(draw: Any, depth: int = 3) -> dict[str, StepState]:
     return steps
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(workflows(), st.data(), st.booleans())
 def test_every_run_ends_by_the_laws(
     steps: dict[str, StepState], fate: st.DataObject, stop_siblings: bool
@@ -180,7 +180,7 @@ def _ended_rightly(play: Play, step: StepState) -> None:
         assert not any(s.is_bad and not s.may_fail for s in inside)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(workflows(), st.data())
 def test_what_is_done_again_ends_too_and_what_is_kept_is_not_touched(
     steps: dict[str, StepState], fate: st.DataObject
