@@ -77,7 +77,7 @@ def ours(jobs: int) -> float:
         with db.quick():
             db.run("UPDATE queues SET paused = false")
         make_ringer(os.environ["REDIS_URL"]).ring("general", 64)
-        until(lambda: unfinished() == 0, 120)
+        until(lambda: unfinished() == 0, 120, 0.25)  # each look reads the table
     finally:
         worker.terminate()
         worker.wait(30)
