@@ -378,6 +378,7 @@ def engine_options(
         if pre_ping
         else [(_note_birth, "connect"), (_replace_if_older, "checkout")],
         "pool_timeout": 2,
+        "pool_use_lifo": True,  # the one used last knows the statements best, and those that nobody needs rest
         "json_serializer": dumps,
         "json_deserializer": orjson.loads,
         "connect_args": {

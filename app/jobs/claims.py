@@ -67,27 +67,20 @@ def claim_next(
     """Take up to `limit` of the best eligible jobs of `pools`: by priority, then due time, then id.
 
     Eligible: due, its pool not paused, its agent enabled and with a free slot and a rate token. The rules
-    stand in the SQL function `jobs_claim` (migrations/sql), one round trip, one commit.
+    stand in the SQL function `jobs_claim` (migrations/sql/0010_turns.sql), one round trip, one commit.
     """
     rows = db.rows(
-        """SELECT job_id::text, fence, lease_id::text, worker_id, agent_id, agent_version, pool, parameters, options, retry_count,
-                  max_retries, lost_count, priority_rank, checkpoint, submitted_by, submitted_at, correlation_id,
-                  task_name, last_seq, traceparent,
-                  greatest(0, extract(epoch FROM clock_timestamp() - run_at))::float AS waited_seconds, schedule_id::text, workflow_id::text, step_id,
-                  session_id, parent_job_id::text, depth, budgeted,
-                  workflow_id IS NOT NULL OR notify IS NOT NULL OR session_id IS NOT NULL
-                  OR parent_job_id IS NOT NULL AS awaited
-           FROM jobs_claim(%(worker)s, %(pools)s, %(limit)s, %(lease)s * interval '1 s')""",
+        "SELECT jobs_take(%(worker)s, %(pools)s, %(limit)s, %(lease)s * interval '1 s') AS taken",
         worker=worker_id,
         pools=list(pools),
         limit=limit,
         lease=lease_seconds,
     )
-    return [_claim(row) for row in rows]
+    return [_claim(row["taken"]) for row in rows]
 
 
-def _claim(row: Row) -> Claim:
-    return Claim(**{**row, "checkpoint": row["checkpoint"] or {}})
+def _claim(taken: Row) -> Claim:
+    return Claim(**{**taken, "submitted_at": datetime.fromisoformat(taken["submitted_at"])})
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,25 @@ BEGIN
         RETURN;
     END IF;
 
-    WITH RECURSIVE hop AS (
-        (SELECT lane FROM jobs WHERE status IN ('pending','queued','retry') AND lane IS NOT NULL
-         ORDER BY lane LIMIT 1)
-        UNION ALL
-        SELECT (SELECT j.lane FROM jobs j WHERE j.status IN ('pending','queued','retry') AND j.lane IS NOT NULL
-                AND j.lane > hop.lane ORDER BY j.lane LIMIT 1)
-        FROM hop WHERE hop.lane IS NOT NULL
-    )
-    SELECT array_agg(hop.lane) INTO v_lanes
-    FROM hop JOIN agents a ON a.agent_id = hop.lane LEFT JOIN agent_rates r ON r.agent_id = a.agent_id
-    WHERE a.enabled AND a.pool = ANY (v_pools)
-      AND NOT EXISTS (SELECT 1 FROM agent_holds h WHERE h.agent_id = a.agent_id AND (h.until IS NULL OR h.until > now()))
-      AND (a.max_concurrent_tasks IS NULL
-           OR EXISTS (SELECT 1 FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL
-                     AND s.slot < a.max_concurrent_tasks))
-      AND (r.agent_id IS NULL
-           OR least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at)) >= 1);
+    IF EXISTS (SELECT 1 FROM jobs j WHERE j.status IN ('pending','queued','retry') AND j.lane IS NOT NULL) THEN
+        WITH RECURSIVE hop AS (
+            (SELECT lane FROM jobs WHERE status IN ('pending','queued','retry') AND lane IS NOT NULL
+             ORDER BY lane LIMIT 1)
+            UNION ALL
+            SELECT (SELECT j.lane FROM jobs j WHERE j.status IN ('pending','queued','retry') AND j.lane IS NOT NULL
+                    AND j.lane > hop.lane ORDER BY j.lane LIMIT 1)
+            FROM hop WHERE hop.lane IS NOT NULL
+        )
+        SELECT array_agg(hop.lane) INTO v_lanes
+        FROM hop JOIN agents a ON a.agent_id = hop.lane LEFT JOIN agent_rates r ON r.agent_id = a.agent_id
+        WHERE a.enabled AND a.pool = ANY (v_pools)
+          AND NOT EXISTS (SELECT 1 FROM agent_holds h WHERE h.agent_id = a.agent_id AND (h.until IS NULL OR h.until > now()))
+          AND (a.max_concurrent_tasks IS NULL
+               OR EXISTS (SELECT 1 FROM agent_slots s WHERE s.agent_id = a.agent_id AND s.job_id IS NULL
+                         AND s.slot < a.max_concurrent_tasks))
+          AND (r.agent_id IS NULL
+               OR least(r.burst, r.tokens + r.per_second * extract(epoch FROM clock_timestamp() - r.refilled_at)) >= 1);
+    END IF;
 
     -- A job that lost two workers may be their murderer. It never runs beside another such job in one process:
     -- murderer and victims come back from a rescue together, and would die together until all are called poison.
@@ -103,6 +105,24 @@ BEGIN
         SELECT t.* FROM taken t ORDER BY t.run_at, t.job_id;
         EXIT WHEN v_left = 0;
     END LOOP;
+END
+$$;
+
+-- The same for a worker: of each job it took what an attempt needs, as one value that is cheap to send and to read.
+CREATE FUNCTION jobs_take(p_worker text, p_pools text[], p_limit integer, p_lease interval)
+RETURNS SETOF json LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    RETURN QUERY
+    SELECT row_to_json(c) FROM (
+        SELECT j.job_id, j.fence, j.lease_id, j.worker_id, j.agent_id, j.agent_version, j.pool, j.parameters, j.options,
+               j.retry_count, j.max_retries, j.lost_count, j.priority_rank, coalesce(j.checkpoint, '{}') AS checkpoint,
+               j.submitted_by, j.submitted_at, j.correlation_id, j.task_name, j.last_seq, j.traceparent,
+               greatest(0, extract(epoch FROM clock_timestamp() - j.run_at))::float AS waited_seconds,
+               j.schedule_id, j.workflow_id, j.step_id, j.session_id, j.parent_job_id, j.depth, j.budgeted,
+               j.workflow_id IS NOT NULL OR j.notify IS NOT NULL OR j.session_id IS NOT NULL
+               OR j.parent_job_id IS NOT NULL AS awaited
+        FROM jobs_claim(p_worker, p_pools, p_limit, p_lease) j
+    ) c;
 END
 $$;
 

@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Go back to one job after the other."""
-    op.execute("DROP FUNCTION jobs_complete")
+    op.execute("DROP FUNCTION jobs_complete, jobs_take")
     before = (SQL / "0003_workflows.sql").read_text()
     begin = before.index("FUNCTION jobs_claim(")
     op.execute("CREATE OR REPLACE " + before[begin : before.index("\n$$;", begin) + 4])

@@ -97,9 +97,9 @@ class TestQuick:
             assert db.value("SELECT 1") == 1
 
     def test_connections_that_a_crash_cut_right_after_their_use_fail_nobody(self, quick: Engine) -> None:
-        with db.quick():
-            pid = db.value("SELECT pg_backend_pid()")
         with quick.connect() as other:
+            with db.quick():
+                pid = db.value("SELECT pg_backend_pid()")
             other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         with db.quick():
             assert db.value("SELECT pg_backend_pid()") != pid
