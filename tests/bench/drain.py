@@ -3,7 +3,7 @@
     make bench            or    python -m tests.bench.drain [--jobs 3000] [--rounds 3]
 
 Both sides: 2 processes x 8 threads, a no-op, the queue filled before the clock starts, rounds interleaved. Ours begins
-once the workers are at rest: in their first second they look whether each agent could run here.
+once the workers are at rest: with their first beat they look whether each agent could run here.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _two_workers() -> bool:
 
 
 def wait_for_rest(worker: subprocess.Popen[bytes]) -> None:
-    """Until all processes of a worker together use less than a tenth of a processor."""
+    """Until all processes of a worker together use next to nothing for longer than the pause before their first beat."""
 
     def used() -> float:
         tree = psutil.Process(worker.pid)
@@ -104,8 +104,8 @@ def wait_for_rest(worker: subprocess.Popen[bytes]) -> None:
 
     def rests() -> bool:
         before = used()
-        time.sleep(1)
-        return used() - before < 0.1
+        time.sleep(3)
+        return used() - before < 0.3
 
     until(rests, 60, 0)
 

@@ -115,10 +115,12 @@ def keywords(spec: Keywords, subject: Subject) -> Finding:
     if spec.title and draft.title and not named & set(terms(draft.title)):
         advice = "Use the topic's main word in the title."
         return Finding.of(spec, 7 * share, evidence, "Topic missing in title", advice)
-    missing = [phrase for phrase in wanted if not uses[phrase]]
-    if missing:
+    if missing := [phrase for phrase in wanted if not uses[phrase]]:
         return Finding.of(spec, 10 * share, evidence, "Missing key phrases", f"Use {', '.join(missing[:5])}.")
-    return Finding.of(spec, 10 * share, evidence)
+    if missing := [term for term in topic if term not in present]:
+        advice = f"Say something of {', '.join(missing[:5])}."
+        return Finding.of(spec, 10 * share, evidence, "Missing words of the topic", advice)
+    return Finding.of(spec, 10, evidence)
 
 
 def _key_phrases(subject: Subject) -> list[str]:

@@ -221,6 +221,8 @@ class TestWording:
         assert found("keywords", text, {"topic": "people", "primary_keyword": "warm bread"}).score == 10
         half = found("keywords", text, {"topic": "bread", "keywords": "weather, rye flour"})
         assert (half.issue, half.suggestion) == ("Missing key phrases", "Use rye flour.")
+        part = found("keywords", text, {"topic": "bread weather rockets"})
+        assert (part.issue, part.suggestion) == ("Missing words of the topic", "Say something of rockets.")
         assert found("keywords", text, {"topic": "weather"}).issue == "Topic missing in title"
         assert found("keywords", text, phrases=["warm bread"]).score == 10
 
