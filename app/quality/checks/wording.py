@@ -117,7 +117,8 @@ def keywords(spec: Keywords, subject: Subject) -> Finding:
         return Finding.of(spec, 7 * share, evidence, "Topic missing in title", advice)
     if missing := [phrase for phrase in wanted if not uses[phrase]]:
         return Finding.of(spec, 10 * share, evidence, "Missing key phrases", f"Use {', '.join(missing[:5])}.")
-    if missing := [term for term in topic if term not in present]:
+    if not present.issuperset(topic):
+        missing = [word for word in subject.said("topic").split() if not present.issuperset(terms(word))]
         advice = f"Say something of {', '.join(missing[:5])}."
         return Finding.of(spec, 10 * share, evidence, "Missing words of the topic", advice)
     return Finding.of(spec, 10, evidence)
