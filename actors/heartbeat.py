@@ -43,6 +43,8 @@ LAST_WORD_SECONDS = 3.0
 MOST_MISSES = 3
 EXIT_DEAD_THREADS = 70
 HEALTH_SECONDS = 60.0
+FIRST_LOOK_SECONDS = 30.0
+"""So long a worker that found work when it started may put off its first look, which loads every runner there is."""
 
 
 def end_process() -> None:
@@ -81,6 +83,7 @@ class Heartbeat:
         self._fence = threading.Thread(target=self._mind_the_lease, name="fence", daemon=True)
         self._extended_at = 0.0
         self._health_at = float("-inf")
+        self._born_at = time.monotonic()
         self._worker: dramatiq.Worker | None = None
         self._misses = 0
 
@@ -186,9 +189,11 @@ class Heartbeat:
             )
 
     def _looks_after_health(self, began: float) -> bool:
-        """Whether this worker finds out what could run here: when it starts, and when no other did for a while."""
+        """Whether this worker finds out what could run here: when it starts and has time, and when no other did for a while."""
         due = began - self._health_at > HEALTH_SECONDS
         first, pools = self._health_at == float("-inf"), self.post.settings.pools
+        if first and self.post.attempts and began - self._born_at < FIRST_LOOK_SECONDS:
+            return False
         if not first and not registry.waits_for_a_look(pools, HEALTH_SECONDS if due else None):
             return False
         self._health_at = began

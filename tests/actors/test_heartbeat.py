@@ -14,7 +14,7 @@ import pytest
 from actors import checkup
 from actors.attempt import Attempt
 from actors.execute import run_next
-from actors.heartbeat import LAST_WORD_SECONDS, MOST_MISSES, Heartbeat
+from actors.heartbeat import FIRST_LOOK_SECONDS, LAST_WORD_SECONDS, MOST_MISSES, Heartbeat
 from actors.jobs import work_until_empty
 from actors.post import Post
 from app.db import AWAY, db
@@ -366,6 +366,27 @@ def test_the_agents_health_is_looked_at_and_kept(post: Post) -> None:
             t=datetime(2000, 1, 1, tzinfo=UTC),
         )
     assert rows == [{"health_status": "ready", "fresh": True}]
+
+
+def test_a_worker_that_starts_with_work_looks_once_it_has_time_or_half_a_minute_later(
+    post: Post, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(checkup, "note_health", lambda *_a, **_n: looks.append(1))
+    heart = Heartbeat(post)
+    heart.beat()
+    assert looks == []
+    heart._extended_at, heart._born_at = float("-inf"), heart._born_at - FIRST_LOOK_SECONDS
+    heart.beat()
+    assert looks == [1]
+
+    other = Heartbeat(post)
+    other.beat()
+    assert looks == [1]
+    post.leave(attempt)
+    other._extended_at = float("-inf")
+    other.beat()
+    assert looks == [1, 1]
 
 
 def test_what_another_worker_found_out_lately_is_not_looked_at_again(
