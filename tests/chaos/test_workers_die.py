@@ -61,9 +61,13 @@ def test_a_terminated_worker_hands_its_jobs_back_and_costs_them_nothing(
     once, twice = fleet.worker("once", processes=2), fleet.worker("twice", processes=2)
     under = storm(fleet)
     # Some that stop when they are told to, and some that do not listen.
-    long = [wish("test-sleeper", seconds=6)] * 6 + [wish("test-stubborn", seconds=9)] * 4
-    under.load.accepted |= dict.fromkeys(submit(long), "noop")
-    fleet.until(lambda: len(running_long(fleet, once)) >= 2 and len(running_long(fleet, twice)) >= 2, 30)
+    long = [wish("test-sleeper", seconds=6), wish("test-stubborn", seconds=9)] * 5
+
+    def offer() -> None:
+        for each in long:  # one by one, for a worker takes what lies there together
+            under.load.accepted |= dict.fromkeys(submit([each]), "noop")
+
+    fleet.until(lambda: all(len(running_long(fleet, unit)) >= 2 for unit in (once, twice)) or offer(), 30, 1)
     held = {row["job_id"]: row for row in running_long(fleet, once) + running_long(fleet, twice)}
     for unit in (once, twice):
         unit.wanted = False
@@ -101,11 +105,12 @@ def test_a_terminated_worker_hands_its_jobs_back_and_costs_them_nothing(
 
 
 def running_long(fleet: Fleet, unit: Unit) -> list[dict[str, object]]:
-    """The attempts of `unit` that take seconds."""
+    """The attempts of `unit` that take seconds, and will for some more."""
     pids = [child.pid for child in unit.children()]
     return fleet.rows(
         """SELECT j.job_id::text, j.agent_id FROM jobs j JOIN workers w USING (worker_id) WHERE j.status = 'running'
-           AND w.process_id = ANY(%(pids)s) AND (j.parameters ->> 'seconds')::float > 5""",
+           AND w.process_id = ANY(%(pids)s) AND (j.parameters ->> 'seconds')::float > 5
+           AND j.started_at > now() - interval '3 s'""",
         {"pids": pids},
     )
 
