@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from app.api.glue import OPERATIONS, Operation
 from tests.app.api.calling import Caller
-from tests.app.api.conftest import clean, document, make_caller  # noqa: F401 - fixtures
+from tests.app.api.conftest import clean, document, make_caller, stored_password  # noqa: F401 - fixtures
 
 SEED = int(os.environ.get("FUZZ_SEED", "20"))
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
