@@ -25,6 +25,7 @@ from app import settings as configuration
 from app.db import db, make_engine
 from app.jobs import dispatch, intake, lifecycle
 from app.jobs.intake import Wish
+from tests.bench.metering import used_by_tree
 from tests.services import pair
 from tests.waiting import until
 
@@ -97,15 +98,12 @@ def _two_workers() -> bool:
 
 def wait_for_rest(worker: subprocess.Popen[bytes]) -> None:
     """Until all processes of a worker together use next to nothing for longer than the pause before their first beat."""
-
-    def used() -> float:
-        tree = psutil.Process(worker.pid)
-        return sum(sum(each.cpu_times()[:2]) for each in (tree, *tree.children(recursive=True)))
+    tree = psutil.Process(worker.pid)
 
     def rests() -> bool:
-        before = used()
+        before = used_by_tree(tree)
         time.sleep(3)
-        return used() - before < 0.3
+        return used_by_tree(tree) - before < 0.3
 
     until(rests, 60, 0)
 
