@@ -141,13 +141,25 @@ class Asked(threading.local):
         self.most_seconds = max(self.most_seconds, seconds)
 
 
+class _Here(threading.local):
+    """What a thread holds while it is in a `quick()` block."""
+
+    is_in = False
+    pooled: Any = None
+    """Its connection, once it asked for something."""
+
+    def __init__(self) -> None:
+        """Called by each thread that comes to it."""
+        self.hooks: list[Callable[[], None]] = []
+
+
 class Database(SQLAlchemy):
     """Flask-SQLAlchemy, with raw statements and after-commit hooks."""
 
     def __init__(self) -> None:
         """Nothing is opened before `open()` or the first use in an app context."""
         super().__init__(metadata=Base.metadata, engine_options={})
-        self._here = threading.local()
+        self._here = _Here()
         self._pool: Engine | None = None
         self.asked = Asked()
         self.broke_at = float("-inf")
@@ -163,26 +175,25 @@ class Database(SQLAlchemy):
     def quick(self) -> Iterator[None]:
         """Until the end of the block, each statement of this thread is its own transaction.
 
-        After-commit hooks run at the end of the block; they are dropped if it raises.
+        The first statement takes a connection from the pool, and the end of the block gives it back; a block that
+        asks nothing needs none. After-commit hooks run at the end of the block; they are dropped if it raises.
         """
-        if getattr(self._here, "connection", None) is not None:  # nested: the outer block holds it
+        if self._here.is_in:  # nested: the outer block holds it
             yield
             return
         if self._pool is None:
             msg = "db.open(engine) was not called in this process"
             raise RuntimeError(msg)
-        pooled = self._pool.raw_connection()
-        self._here.connection = pooled.driver_connection
-        self._here.hooks = []
+        self._here.is_in, self._here.hooks = True, []
         try:
-            pooled.driver_connection.autocommit = True  # type: ignore[union-attr]
             yield
             hooks = self._here.hooks
         except BaseException:
             hooks = []
             raise
         finally:
-            self._give_back(pooled)
+            self._here.is_in = False
+            self._give_back()
         for do in hooks:
             do()
 
@@ -193,7 +204,7 @@ class Database(SQLAlchemy):
         For processes without Flask; the doors of the web use `session` and its commit.
         """
         with self.quick():
-            connection = self._here.connection
+            connection = self._connection()
             connection.autocommit = False
             try:
                 yield
@@ -208,8 +219,20 @@ class Database(SQLAlchemy):
                 with suppress(*AWAY):
                     connection.autocommit = True
 
-    def _give_back(self, pooled: Any) -> None:
-        connection, self._here.connection = self._here.connection, None
+    def _connection(self) -> Any:
+        """The connection of this thread: of the `quick()` block that it is in, else of the session."""
+        if not self._here.is_in or self._pool is None:
+            return self.session.connection().connection.driver_connection
+        if self._here.pooled is None:
+            self._here.pooled = self._pool.raw_connection()
+            self._here.pooled.driver_connection.autocommit = True
+        return self._here.pooled.driver_connection
+
+    def _give_back(self) -> None:
+        pooled, self._here.pooled = self._here.pooled, None
+        if pooled is None:
+            return
+        connection = pooled.driver_connection
         if connection.closed:
             self.broke_at = time.monotonic()
             pooled.invalidate()
@@ -220,16 +243,14 @@ class Database(SQLAlchemy):
 
     def after_commit(self, do: Callable[[], None]) -> None:
         """Run `do` when the present transaction has committed; never if it rolls back."""
-        if getattr(self._here, "connection", None) is not None:
+        if self._here.is_in:
             self._here.hooks.append(do)
         else:
             self.session.info.setdefault("after_commit", []).append(do)
 
     @contextmanager
     def _cursor(self) -> Iterator[psycopg2.extensions.cursor]:
-        connection: Any = getattr(self._here, "connection", None)
-        if connection is None:
-            connection = self.session.connection().connection.driver_connection
+        connection = self._connection()
         with _says_away(connection), connection.cursor() as cursor:
             began = time.perf_counter()
             try:

@@ -468,6 +468,12 @@ class Settings(BaseSettings):
     )
     poll_max_ms: int = Field(10000, ge=100, description="Longest poll hint while nothing changes.")
     poll_min_ms: int = Field(1000, ge=0, description="Shortest poll hint.")
+    poll_shared_ms: int = Field(
+        250,
+        ge=0,
+        le=1000,
+        description="What an open page is told is unchanged was read within this; 0: each page reads for itself.",
+    )
     poll_timeout_ms: int = Field(5000, ge=100, description="The page gives up on a poll after this.")
     poll_backoff_cap_ms: int = Field(15000, ge=100, description="Longest wait of the page after errors.")
     poll_breaker_failures: int = Field(5, ge=1, description="Failures in a row that open the page's breaker.")

@@ -81,6 +81,7 @@ def settings(
         RATE_LIMIT_PER_HOUR=0,
         RATE_LIMIT_BURST_PER_SECOND=0,
         POLL_LIMIT_PER_MINUTE=0,
+        POLL_SHARED_MS=0,  # what a test changed is seen at once
         AGENT_FOLDERS=str(AGENTS),
         WORKER_THREADS=4,
         LOG_FORMAT="console",

@@ -9,11 +9,12 @@ from flask import g
 
 from app import audit
 from app.accounts.permissions import may
-from app.dashboard.htmx import once
+from app.dashboard.htmx import once, others_will_do
 from app.dashboard.session import asking
 from app.db import Row
 from app.errors import NotFound
 from app.jobs import intake, lifecycle, queries
+from app.polling.together import Together
 
 
 def checked_id(text: str) -> str:
@@ -35,9 +36,21 @@ def found(job_id: str, *, full: bool = False) -> Row:
     return whole.get("full") or whole["light"]
 
 
+_watched = Together(queries.changed)
+forget = _watched.forget
+
+
 def glimpsed(job_id: str) -> Row:
-    """Of the job's row what decides whether something is new (queries.version), unless more was read already."""
+    """Of the job's row what decides whether something is new (queries.version), unless more was read already.
+
+    As others read it a moment ago, where that will do (htmx.others_will_do).
+    """
     wanted = checked_id(job_id)
+    if age := others_will_do():
+        shared = once(("watched", wanted), lambda: _watched.look(wanted, age))
+        if shared is None:
+            raise NotFound(f"there is no job {wanted}")
+        return shared
     whole = once(("job", wanted), dict[str, Row])
     if not whole:
         seen = queries.version(wanted)

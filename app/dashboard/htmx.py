@@ -37,6 +37,7 @@ _REGION = Markup(
 )
 
 _asked: ContextVar[MultiDict[str, str] | None] = ContextVar("asked", default=None)
+_others_will_do: ContextVar[float] = ContextVar("others_will_do", default=0.0)
 
 
 def is_poll() -> bool:
@@ -63,6 +64,21 @@ def asked_by(query: MultiDict[str, str]) -> Iterator[None]:
         yield
     finally:
         _asked.reset(before)
+
+
+def others_will_do() -> float:
+    """So many seconds old may be what is read now, because nothing will be shown of it; 0: it must be read now."""
+    return _others_will_do.get()
+
+
+@contextmanager
+def what_others_read(seconds: float) -> Iterator[None]:
+    """Until the end of the block, what others read within so many `seconds` will do."""
+    before = _others_will_do.set(seconds)
+    try:
+        yield
+    finally:
+        _others_will_do.reset(before)
 
 
 def once(key: Hashable, make: Callable[[], Found]) -> Found:
@@ -122,12 +138,18 @@ class Panel:
             html=Markup(html),  # noqa: S704 - the template engine has escaped it
         )
 
-    def look(self, known: str, **view_args: Any) -> Seen:
-        """What is new for a page that has the tag `known`; "" has nothing yet."""
+    def unchanged(self, known: str, **view_args: Any) -> Seen | None:
+        """What a glance says to a page that has the tag `known`, if that is: nothing new."""
         if known and self.glance:
             tag, poll = self.glance(**view_args)
             if tag and tag == _glanced(known):
                 return Seen(known, poll)
+        return None
+
+    def look(self, known: str, **view_args: Any) -> Seen:
+        """What is new for a page that has the tag `known`; "" has nothing yet."""
+        if seen := self.unchanged(known, **view_args):
+            return seen
         html, tag, poll = self._draw(view_args)
         return Seen(tag, poll) if _drawn(tag) == _drawn(known) else Seen(tag, poll, html)
 
@@ -174,12 +196,16 @@ class Feed:
         """Its name in Flask's table of addresses."""
         return f"dashboard.ui_{self.name}"
 
-    def look(self, known: str, **view_args: Any) -> Seen:  # noqa: ARG002 - a feed is known by its cursor
-        """What is new above the cursor in the address; the tag of nothing new is empty."""
-        after = number(asked().get("after"))
+    def unchanged(self, known: str, **view_args: Any) -> Seen | None:  # noqa: ARG002 - a feed is known by its cursor
+        """What a glance says, if nothing stands above the cursor in the address; its tag is empty."""
         last, poll = self.glance(**view_args)
-        if after >= last:
-            return Seen("", poll)
+        return Seen("", poll) if number(asked().get("after")) >= last else None
+
+    def look(self, known: str, **view_args: Any) -> Seen:
+        """What is new above the cursor in the address; the tag of nothing new is empty."""
+        if seen := self.unchanged(known, **view_args):
+            return seen
+        after = number(asked().get("after"))
         lines = self.read(after, **view_args)
         if not lines.html and lines.after <= after:
             return Seen("", lines.poll)

@@ -7,6 +7,9 @@ each. Otherwise `{"regions": […]}` has one entry for each, in order: `{poll}` 
 tag from now on; `{etag, poll, html}` new;
 `{after, poll, html}` new lines of a feed; `{code}` not for you, gone, or broken. One broken region spoils no other.
 
+Whether anything is new at all is first asked of what others read a moment ago (app/polling/together.py); what looks
+new is read anew.
+
 Each region is read by the function that its own address has, as whoever asks, so it is guarded in the same way. A
 look reads what several regions want once (htmx.once) and holds no transaction: each region takes its tag before what
 it draws, so whatever changes in between is new at the next look. One snapshot for all would cost three round trips
@@ -27,12 +30,14 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map
 
 from app.dashboard import errors
-from app.dashboard.htmx import Feed, Panel, Seen, asked_by
+from app.dashboard.htmx import Feed, Panel, Seen, asked_by, what_others_read
 from app.db import db
 from app.errors import Malformed
 
 Region = Panel | Feed
 Answer = dict[str, Any]
+Wanted = tuple[Region | None, dict[str, Any], MultiDict[str, str]]
+"""A region, what is in its address, and the address's query."""
 
 MOST = 20
 """Regions in one look; a page has a handful."""
@@ -40,6 +45,8 @@ PREFIX = "/ui/"
 ENDPOINT = "dashboard.look"
 UNKNOWN = 404
 """What a page of an older version hears of a region that is no more."""
+EVERYTHING = (401, 503)
+"""What goes wrong not with one region, but with all."""
 
 
 def register(app: Flask, blueprint: Blueprint, regions: list[Region]) -> None:
@@ -68,10 +75,42 @@ def look() -> Response:
         raise Malformed(f"Name 1 to {MOST} regions by r=, not {len(addresses)}.")
     wanted = [_region(address) for address in addresses]
     known = _known(len(wanted))
+    if polls := _by_what_others_read(wanted, known):
+        return _unchanged(polls)
     answers = [_look(*each, tag) for each, tag in zip(wanted, known, strict=True)]
     if all(set(answer) == {"poll"} for answer in answers):
-        return make_response("", 304, {"HX-Poll": ",".join(answer["poll"] for answer in answers)})
+        return _unchanged([answer["poll"] for answer in answers])
     return Response(orjson.dumps({"regions": answers}), mimetype="application/json")
+
+
+def _unchanged(polls: list[str]) -> Response:
+    return make_response("", 304, {"HX-Poll": ",".join(polls)})
+
+
+def _by_what_others_read(wanted: list[Wanted], known: list[str]) -> list[str] | None:
+    """When to come back for each region, if by what others read a moment ago all are as the page has them.
+
+    Whatever looks new by that, and what somebody asks for by hand (`now=1`), is read anew.
+    """
+    age = current_app.config["CALLBOARD"].poll_shared_ms / 1000
+    if not age or "now" in request.args:
+        return None
+    polls = []
+    with what_others_read(age):
+        for (region, values, query), tag in zip(wanted, known, strict=True):
+            if region is None or region.glance is None:
+                return None
+            try:
+                with asked_by(query):
+                    seen = region.unchanged(tag, **values)
+            except Exception as error:
+                if errors.meaning(error)[0] in EVERYTHING:
+                    raise
+                return None
+            if seen is None:
+                return None
+            polls.append(seen.poll)
+    return polls
 
 
 def _known(count: int) -> list[str]:
@@ -81,7 +120,7 @@ def _known(count: int) -> list[str]:
     return tags if len(tags) == count else [""] * count
 
 
-def _region(address: str) -> tuple[Region | None, dict[str, Any], MultiDict[str, str]]:
+def _region(address: str) -> Wanted:
     """Whose address that is, and what is in it; None: one that this version does not have."""
     endpoint, values, query = _led(current_app.url_map, address)
     if endpoint is None:
@@ -116,7 +155,7 @@ def _look(region: Region | None, values: dict[str, Any], query: MultiDict[str, s
             return _said(region.look(known, **values), known)
     except Exception as error:
         status = errors.meaning(error)[0]
-        if status in (401, 503):
+        if status in EVERYTHING:
             raise
         return {"code": status}
 

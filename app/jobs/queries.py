@@ -88,6 +88,18 @@ def version(job_id: str) -> Row | None:
     return db.row(f"SELECT {VERSION} FROM jobs WHERE job_id = %(job)s", job=job_id)
 
 
+def changed(versions: dict[str, int]) -> dict[str, Row | None]:
+    """The same of those jobs that have another version than this one, by id; None for one that does not exist."""
+    found = db.rows(
+        f"""SELECT k.job_id::text AS wanted, {VERSION}
+            FROM unnest(%(jobs)s::uuid[], %(versions)s::bigint[]) AS k(job_id, known) LEFT JOIN jobs USING (job_id)
+            WHERE jobs.version IS DISTINCT FROM k.known""",
+        jobs=list(versions),
+        versions=list(versions.values()),
+    )
+    return {row.pop("wanted"): row if row["version"] is not None else None for row in found}
+
+
 def held(row: Row) -> Row | None:
     """What a job was handed back for and waits for: {reason, message, until}; None when it is not held.
 

@@ -20,7 +20,7 @@
   const diary = read(sessionStorage, "callboard.polls", []);
   const kept = read(localStorage, "callboard.poll", { paused: false, every: 0 });
   const link = { fails: 0, broken: false, kind: "", next: 0 };
-  let timer = 0, looking = null, last = -Infinity, quietly = 0, lastGood = Date.now(), gone = false;
+  let timer = 0, looking = null, last = -Infinity, quietly = 0, lastGood = Date.now(), gone = false, anew = false;
 
   const now = () => performance.now();
   const later = ms => ms * (1 + Math.random() * 0.1);      // never sooner than said
@@ -87,7 +87,8 @@
     for (const [, r] of asked) r.due = Infinity;
     const outcome = { code: 0, changed: 0, kind: "", after: 0 };
     try {
-      const query = asked.map(([elt]) => named(elt)).join("&");
+      const query = asked.map(([elt]) => named(elt)).join("&") + (anew || byHand ? "&now=1" : "");
+      anew = false;
       const tags = asked.map(([elt, r]) => (feed(elt) ? "" : (r.etag || "").replace(/^"|"$/g, ""))).join("|");
       const answer = await fetch("/ui/look?" + query, {
         headers: { "If-None-Match": `"${tags}"` }, cache: "no-store", redirect: "error",
@@ -235,7 +236,7 @@
     /** Look again after a silence: all regions by one request, which is also what probes an open breaker. */
     wake() {
       if (quiet()) return;
-      quietly = 0; link.at = 0; last = -Infinity;
+      anew = true; quietly = 0; link.at = 0; last = -Infinity;
       for (const [, r] of live()) r.due = Math.min(r.due, now());
       arm();
     },

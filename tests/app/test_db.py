@@ -6,14 +6,14 @@ import json
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, QueuePool, text
 
 from app.db import AWAY, db, dumps, make_engine, storable
 from tests.waiting import until
@@ -80,6 +80,14 @@ class TestQuick:
             with db.quick():
                 assert db.value("SELECT pg_backend_pid()") == pid
             assert db.value("SELECT pg_backend_pid()") == pid
+
+    def test_a_block_that_asks_nothing_takes_no_connection(self, quick: Engine) -> None:
+        pool = cast(QueuePool, quick.pool)
+        with db.quick():
+            assert pool.checkedout() == 0
+            db.value("SELECT 1")
+            assert pool.checkedout() == 1
+        assert pool.checkedout() == 0
 
     def test_connections_go_back_to_the_pool_also_after_an_error(self, quick: Engine) -> None:
         for _ in range(60):  # more than the pool has

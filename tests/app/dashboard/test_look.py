@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app import clock
-from app.dashboard import FEEDS, FRAGMENTS, job_log
+from app.dashboard import FEEDS, FRAGMENTS, actions, job_log
 from app.dashboard.headers import HEADERS
 from app.dashboard.look import MOST
 from app.db import AWAY, Database
@@ -311,3 +311,73 @@ def test_what_moves_but_looks_the_same_costs_the_page_only_another_tag(
     assert set(answer) == {"poll", "etag"}
     assert answer["etag"] != region[1]
     assert _look(admin, (region[0], answer["etag"])).status_code == 304
+
+
+@pytest.fixture
+def shared(configure: Callable[..., None]) -> None:
+    """Pages hear what others read within the last minute, so that nothing here is a matter of speed."""
+    configure(poll_shared_ms=60_000)
+    actions.forget()
+
+
+def _job_regions(visitor: Visitor, job_id: str) -> list[tuple[str, str]]:
+    rail = f"/ui/jobs/{job_id}/rail"
+    return [
+        each for each in _page_of(visitor, f"/jobs/{job_id}") if not each[0].startswith(("/ui/nav", rail))
+    ]
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_others_read_a_moment_ago_is_not_read_again(admin: Visitor, statements: list[str]) -> None:
+    taken = claimed(submitted_by=admin.user_id)
+    regions = _job_regions(admin, taken.job_id)
+    assert _look(admin, *regions).status_code == 304
+    statements.clear()
+
+    assert _look(admin, *regions).status_code == 304
+
+    assert [text for text in statements if "jobs" in text] == []
+
+
+@pytest.mark.usefixtures("shared")
+def test_of_many_pages_one_asks_what_is_new_and_each_hears_of_its_own_job(
+    admin: Visitor, statements: list[str], configure: Callable[..., None]
+) -> None:
+    quiet, changed, gone = (claimed(submitted_by=admin.user_id) for _ in range(3))
+    pages = [_job_regions(admin, taken.job_id) for taken in (quiet, changed, gone)]
+    for page in pages:
+        _look(admin, *page)
+    lifecycle.cancel(changed.job_id)
+    with database.transaction():
+        database.run("DELETE FROM jobs WHERE job_id = %(job)s", job=gone.job_id)
+    statements.clear()
+    configure(poll_shared_ms=0.001)  # what is known is too old now
+    assert _look(admin, *pages[0]).status_code == 304
+    configure(poll_shared_ms=60_000)
+
+    (asked,) = [text for text in statements if "jobs" in text]
+    assert "unnest" in asked
+    assert any("html" in answer for answer in _answers(_look(admin, *pages[1])))
+    assert {answer.get("code") for answer in _answers(_look(admin, *pages[2]))} == {404}
+
+
+@pytest.mark.usefixtures("shared")
+def test_who_asks_by_hand_gets_what_is_there_now(admin: Visitor) -> None:
+    taken = claimed(submitted_by=admin.user_id)
+    regions = _job_regions(admin, taken.job_id)
+    _look(admin, *regions)
+    lifecycle.cancel(taken.job_id)
+    query = "&".join("r=" + quote(address, safe="") for address, _ in regions)
+    tags = '"' + "|".join(tag.strip('"') for _, tag in regions) + '"'
+
+    assert _look(admin, *regions).status_code == 304
+    assert admin.get(f"/ui/look?{query}&now=1", **{"If-None-Match": tags}).status_code == 200
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_others_read_is_not_told_to_who_may_not_see_it(admin: Visitor, user: Visitor) -> None:
+    taken = claimed(submitted_by=admin.user_id)
+    regions = _job_regions(admin, taken.job_id)
+    assert _look(admin, *regions).status_code == 304
+
+    assert _answers(_look(user, *regions)) == [{"code": 404}] * len(regions)
