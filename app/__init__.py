@@ -97,6 +97,7 @@ def create_app(settings: Settings | None = None, *, forks: bool = False) -> Flas
     app.config["RELEASE"] = __version__
     with app.app_context():
         db.open(db.engine)
+    read_from_a_standby(settings)
     if settings.redis_url:  # without one, as for commands beside a lone database, work is found by looking
         dispatch.use(make_ringer(settings.redis_url).ring)
     tell_by(settings)
@@ -106,6 +107,26 @@ def create_app(settings: Settings | None = None, *, forks: bool = False) -> Flas
     mcp.register(app, __version__, admission.refusal)
     _leave_limits_where_they_stand(app)
     return app
+
+
+def read_from_a_standby(settings: Settings) -> None:
+    """Let figures and searches of this process come from DATABASE_READ_URL, if there is one."""
+    from app import replica
+    from app.db import make_engine
+
+    if not settings.database_read_url:
+        replica.use(None)
+        return
+    engine = make_engine(
+        settings.database_read_url,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_recycle=settings.db_pool_recycle,
+        statement_timeout_ms=settings.db_statement_timeout_ms,
+        name="callboard-read",
+        connect_timeout=1,
+    )
+    replica.use(replica.Replica(engine, settings.database_read_lag))
 
 
 def begin_serving(settings: Settings) -> None:

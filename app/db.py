@@ -147,6 +147,8 @@ class _Here(threading.local):
     is_in = False
     pooled: Any = None
     """Its connection, once it asked for something."""
+    other: Any = None
+    """The connection to another server, within an `elsewhere()` block."""
 
     def __init__(self) -> None:
         """Called by each thread that comes to it."""
@@ -219,8 +221,31 @@ class Database(SQLAlchemy):
                 with suppress(*AWAY):
                     connection.autocommit = True
 
+    @contextmanager
+    def elsewhere(self, engine: Engine) -> Iterator[None]:
+        """Until the end of the block, raw statements of this thread go to another server, each by itself."""
+        before, pooled = self._here.other, engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        self._here.other = connection
+        try:
+            connection.autocommit = True
+            yield
+        finally:
+            self._here.other = before
+            with suppress(*AWAY):
+                if not connection.closed:
+                    connection.autocommit = False
+            pooled.close()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this thread is in such a block."""
+        return self._here.other is not None
+
     def _connection(self) -> Any:
-        """The connection of this thread: of the `quick()` block that it is in, else of the session."""
+        """The connection of this thread: of the block that it is in, else of the session."""
+        if self._here.other is not None:
+            return self._here.other
         if not self._here.is_in or self._pool is None:
             return self.session.connection().connection.driver_connection
         if self._here.pooled is None:
@@ -382,6 +407,7 @@ def engine_options(
     statement_timeout_ms: int = 15000,
     name: str = "callboard",
     pre_ping: bool = True,
+    connect_timeout: int = 3,
 ) -> dict[str, Any]:
     """Options for every engine of the product.
 
@@ -403,7 +429,7 @@ def engine_options(
         "json_serializer": dumps,
         "json_deserializer": orjson.loads,
         "connect_args": {
-            "connect_timeout": 3,
+            "connect_timeout": connect_timeout,
             "tcp_user_timeout": 5000,
             "application_name": name,
             "options": f"-c jit=off -c timezone=UTC -c statement_timeout={statement_timeout_ms}",

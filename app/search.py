@@ -13,6 +13,7 @@ from app.jobs import queries as jobs
 from app.kept import Kept
 from app.observe import logs
 from app.providers import embedding
+from app.replica import may_lag
 from app.schedules import queries as schedules
 from app.sessions import search as sessions
 from app.sessions.meaning import Meant
@@ -68,6 +69,7 @@ _NOTES = {
 }
 
 
+@may_lag
 def find(
     text: str,
     who: Principal,
@@ -106,6 +108,7 @@ def _of_kind(kind: str, words: str, who: Principal, limit: int, where: _Where) -
     return [] if where.session_id is not None else KINDS[kind][1](words, who, limit)
 
 
+@may_lag
 def suggest(text: str, who: Principal) -> list[str]:
     """What somebody who typed `text` may mean: completed, or put right, with words of sessions they may read."""
     return sessions.suggest(text[:LONGEST], who)

@@ -52,6 +52,17 @@ class Settings(BaseSettings):
 
     # -- where things are
     database_url: str = Field("", description="Postgres. Empty: `make run` starts an embedded one.")
+    database_read_url: str = Field(
+        "",
+        description="A standby of that Postgres for figures and searches ([docs](docs/many-hosts.md#a-standby-for-reading)). "
+        "Empty: everything is read where it is written.",
+    )
+    database_read_lag: float = Field(
+        30,
+        ge=1,
+        le=3600,
+        description="Seconds that the standby may be behind; beyond, DATABASE_URL answers instead.",
+    )
     db_sslmode: Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = Field(
         "",
         description="TLS to Postgres: `require`, `verify-full` and so on. Empty: as DATABASE_URL says ([docs](docs/hardening.md#tls)).",
@@ -523,7 +534,7 @@ class Settings(BaseSettings):
         "Empty: jobs show the id without a link.",
     )
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_read_url")
     @classmethod
     def _driver_named(cls, url: str) -> str:
         """Platforms say `postgres://`; SQLAlchemy 2.1 takes `postgresql://` for psycopg 3."""
@@ -801,7 +812,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _encrypted(self) -> Settings:
         """What is said of TLS goes into the two URLs, so that everything which connects by them obeys."""
-        object.__setattr__(self, "database_url", transport.postgres_url(self))
+        object.__setattr__(self, "database_url", transport.postgres_url(self, self.database_url))
+        object.__setattr__(self, "database_read_url", transport.postgres_url(self, self.database_read_url))
         object.__setattr__(self, "redis_url", transport.redis_url(self))
         return self
 

@@ -17,8 +17,6 @@ class Wanted(Protocol):
     """What is taken from the settings."""
 
     @property
-    def database_url(self) -> str: ...  # noqa: D102 - the setting of that name
-    @property
     def db_sslmode(self) -> str: ...  # noqa: D102 - the setting of that name
     @property
     def db_sslrootcert(self) -> str: ...  # noqa: D102 - the setting of that name
@@ -30,8 +28,8 @@ class Wanted(Protocol):
     def redis_ssl_verify(self) -> bool: ...  # noqa: D102 - the setting of that name
 
 
-def postgres_url(wanted: Wanted) -> str:
-    """DATABASE_URL with `sslmode` and `sslrootcert`; who names an authority and no mode wants all of it checked."""
+def postgres_url(wanted: Wanted, url: str) -> str:
+    """An address of Postgres with `sslmode` and `sslrootcert`; who names an authority and no mode wants all of it checked."""
     authority = wanted.db_sslrootcert
     if authority not in ("", "system"):
         authority = _file("DB_SSLROOTCERT", authority)
@@ -39,7 +37,7 @@ def postgres_url(wanted: Wanted) -> str:
         msg = "DB_SSLROOTCERT=system goes with DB_SSLMODE=verify-full only: whom the system trusts, anybody can be"
         raise ValueError(msg)
     said = {"sslmode": wanted.db_sslmode or ("verify-full" if authority else ""), "sslrootcert": authority}
-    return _with_query(wanted.database_url, said)
+    return _with_query(url, said)
 
 
 def redis_url(wanted: Wanted) -> str:

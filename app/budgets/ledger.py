@@ -13,6 +13,7 @@ from typing import Any
 
 from app.budgets.tally import TOTALS, Part
 from app.db import Row, as_json, db
+from app.replica import may_lag
 
 GROUPS = ("agent", "model", "provider", "team", "day")
 
@@ -149,6 +150,7 @@ _OF_CALLS = """count(*) AS calls, count(DISTINCT job_id) AS jobs,
     coalesce(sum(tokens) FILTER (WHERE notional_usd IS NULL), 0)::bigint AS unpriced_tokens"""
 
 
+@may_lag
 def report(
     group_by: str, since: datetime, until: datetime, *, owner: str | None = None, limit: int = 500
 ) -> list[Row]:
@@ -174,6 +176,7 @@ def report(
     return [_shared(row) for row in rows]
 
 
+@may_lag
 def total(since: datetime, until: datetime) -> Row:
     """The same figures for everything together."""
     row = db.row(

@@ -11,6 +11,7 @@ from app.db import Row, db
 from app.jobs import rollups
 from app.jobs.rollups import Window
 from app.kept import Kept
+from app.replica import may_lag
 
 MOST_JOBS = 50_000
 """Figures are of the newest so many jobs that ended in the time."""
@@ -46,6 +47,7 @@ def figures(window: str, *, owner: str | None = None, agent_id: str | None = Non
     return answer
 
 
+@may_lag
 def _made(window: Window, owner: str | None, agent_id: str | None) -> Row:
     # Whole minutes, so that what is drawn of it changes by the minute and not with every look.
     now = clock.now()

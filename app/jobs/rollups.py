@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from app import clock
 from app.db import Row, db
 from app.kept import Kept
+from app.replica import may_lag
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -182,6 +183,7 @@ def series(window: str, *, owner: str | None = None, agent_id: str | None = None
     return answer
 
 
+@may_lag
 def _series(window: Window, owner: str | None, agent_id: str | None) -> list[Row]:
     since = floor(clock.now(), window.step) + window.step - window.lasts
     return [
@@ -190,6 +192,7 @@ def _series(window: Window, owner: str | None, agent_id: str | None) -> list[Row
     ]
 
 
+@may_lag
 def compared(lasts: timedelta, *, owner: str | None = None, agent_id: str | None = None) -> tuple[Row, Row]:
     """What ended in the time `lasts` until now, and in as much time before that; whole minutes, 3 days at most.
 
@@ -270,6 +273,7 @@ def pool_series(pool: str, window: str = "1h") -> list[Row]:
     return pools.get(pool) or [_unseen(point["at"]) for point in pools[""]]
 
 
+@may_lag
 def _pools(window: Window) -> dict[str, list[Row]]:
     since = floor(clock.now(), window.step) + window.step - window.lasts
     rows = db.rows(

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from app.db import Row, db
 from app.kept import Kept
+from app.replica import may_lag
 
 MOST_JOBS = 5_000
 """Figures are of the newest so many jobs whose first draft falls into the time,"""
@@ -20,6 +21,7 @@ _kept = Kept(KEPT_SECONDS, MOST_KEPT)
 forget = _kept.forget
 
 
+@may_lag
 def figures(
     since: datetime,
     *,

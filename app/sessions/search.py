@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from app.accounts.permissions import Principal, may
 from app.db import Row, db, storable
+from app.replica import may_lag
 from app.sessions import access, meaning
 from app.sessions.meaning import Meant
 
@@ -43,6 +44,7 @@ _CONTEXT = 5
 """Messages after the one that was found that its page shows as well."""
 
 
+@may_lag
 def find(
     text: str,
     who: Principal,
@@ -119,6 +121,7 @@ def _by_words(text: str, who: Principal, wanted: list[str], session_id: str | No
     return found[: min(limit, MOST)]
 
 
+@may_lag
 def suggest(prefix: str, who: Principal) -> list[str]:
     """What `prefix` may become: with its last word completed, else with words put right that occur nowhere.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from app.db import Row, db
+from app.replica import may_lag
 
 MOST_RUNS = 10_000
 """Figures are of the newest so many runs that ended in the time."""
 
 
+@may_lag
 def by_template(
     *,
     owner: str | None = None,

@@ -14,6 +14,7 @@ CHECKS: tuple[Check, ...] = (
     Check("postgres_connections", "Connections to Postgres", postgres.connections, "postgres"),
     Check("postgres_durability", "What Postgres writes down", postgres.durability, "postgres"),
     Check("postgres_limits", "Limits of statements", postgres.limits),
+    Check("postgres_standby", "The Postgres for reading", postgres.standby, "postgres"),
     Check("postgres_tls", "The way to Postgres", postgres.encryption, "postgres"),
     Check("postgres_role", "The role in Postgres", postgres.role, "postgres"),
     Check("postgres_upkeep", "Old transactions and dead rows", postgres.upkeep, "postgres"),

@@ -156,6 +156,48 @@ def limits(place: Place) -> Iterator[Said]:
         )
 
 
+_STANDBY = """
+    SELECT pg_is_in_recovery(), extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float,
+           (SELECT system_identifier::text FROM pg_control_system())"""
+
+
+def standby(place: Place) -> Iterator[Said]:
+    """Whether the Postgres for reading follows this one closely enough to be read."""
+    url, most = place.settings.database_read_url, place.settings.database_read_lag
+    if not url:
+        yield "none: DATABASE_URL answers everything"
+        return
+    fix = "Let DATABASE_READ_URL name a streaming standby of DATABASE_URL's server, or take it away"
+    does = "DATABASE_URL answers all figures and searches instead."
+    try:
+        with (
+            closing(psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=2)) as line,
+            line.cursor() as cursor,
+        ):
+            cursor.execute(_STANDBY)
+            is_standby, behind, server = cursor.fetchone() or (False, None, None)
+    except psycopg2.Error as away:
+        yield warning(f"The standby does not answer: {_first_line(away)}", does, fix)
+        return
+    if not is_standby:
+        yield warning("DATABASE_READ_URL is no standby: it takes writes of its own", does, fix)
+    elif server != db.value("SELECT system_identifier::text FROM pg_control_system()"):
+        yield error(
+            "The standby follows another server than DATABASE_URL",
+            "Figures and searches would be those of another Callboard.",
+            fix,
+        )
+    elif behind is None or behind > most:
+        said = "for longer than it runs" if behind is None else f"{behind:.0f} s ago"
+        yield warning(
+            f"What the standby has was written {said}, and at most {most:g} s are wanted",
+            does,
+            "Look at the replication; while neither worker nor scheduler runs, nothing is written",
+        )
+    else:
+        yield f"{behind:.1f} s behind"
+
+
 def encryption(place: Place) -> Iterator[Said]:
     """Whether the way to Postgres is encrypted, and whether it is known who answers."""
     url = place.settings.database_url

@@ -531,3 +531,28 @@ def test_the_newest_migration_is_found(tmp_path: Path) -> None:
     for number, before in (("1", "None"), ("2", "'1'"), ("3", "'2'")):
         (tmp_path / f"{number}.py").write_text(f"revision = '{number}'\ndown_revision = {before}\n")
     assert postgres.head(tmp_path) == "3"
+
+
+class TestStandby:
+    """The Postgres for reading, as far as one server can play two; a real one is in tests/slow/test_standby.py."""
+
+    def _report(self, place: Place, url: str) -> list[Finding]:
+        changed = Place(place.settings.model_copy(update={"database_read_url": url}))
+        return _found(_only(changed, "postgres_standby"), "postgres_standby")
+
+    def test_without_one_nothing_is_amiss(self, place: Place) -> None:
+        assert self._report(place, "") == []
+
+    def test_one_that_does_not_answer_is_named_with_the_way_out_and_without_its_password(
+        self, place: Place
+    ) -> None:
+        (found,) = self._report(place, NOWHERE)
+
+        assert found.severity == "warning"
+        assert "DATABASE_READ_URL" in found.fix
+        assert "hunter2" not in str(found)
+
+    def test_a_server_that_takes_writes_is_no_standby(self, place: Place) -> None:
+        (found,) = self._report(place, place.settings.database_url)
+
+        assert "no standby" in found.what
