@@ -141,18 +141,25 @@ class Asked(threading.local):
         self.most_seconds = max(self.most_seconds, seconds)
 
 
-class _Here(threading.local):
-    """What a thread holds while it is in a `quick()` block."""
-
-    is_in = False
-    pooled: Any = None
-    """Its connection, once it asked for something."""
-    other: Any = None
-    """The connection to another server, within an `elsewhere()` block."""
+class _Block:
+    """What a `quick()` block holds."""
 
     def __init__(self) -> None:
-        """Called by each thread that comes to it."""
         self.hooks: list[Callable[[], None]] = []
+        self.pooled: Any = None
+        """Its connection, once it asked for something."""
+
+
+class _Here(threading.local):
+    """What this thread is in.
+
+    Whoever opens a block keeps it as well: a process that is forked forgets what belongs to other threads, and would
+    give back connections that are theirs, on sockets that they are speaking through.
+    """
+
+    block: _Block | None = None
+    other: Any = None
+    """The connection to another server, within an `elsewhere()` block."""
 
 
 class Database(SQLAlchemy):
@@ -180,23 +187,22 @@ class Database(SQLAlchemy):
         The first statement takes a connection from the pool, and the end of the block gives it back; a block that
         asks nothing needs none. After-commit hooks run at the end of the block; they are dropped if it raises.
         """
-        if self._here.is_in:  # nested: the outer block holds it
+        if self._here.block is not None:  # nested: the outer block holds it
             yield
             return
         if self._pool is None:
             msg = "db.open(engine) was not called in this process"
             raise RuntimeError(msg)
-        self._here.is_in, self._here.hooks = True, []
+        block = self._here.block = _Block()
         try:
             yield
-            hooks = self._here.hooks
         except BaseException:
-            hooks = []
+            block.hooks.clear()
             raise
         finally:
-            self._here.is_in = False
-            self._give_back()
-        for do in hooks:
+            self._here.block = None
+            self._give_back(block.pooled)
+        for do in block.hooks:
             do()
 
     @contextmanager
@@ -206,14 +212,15 @@ class Database(SQLAlchemy):
         For processes without Flask; the doors of the web use `session` and its commit.
         """
         with self.quick():
-            connection = self._connection()
+            block, connection = self._here.block, self._connection()
             connection.autocommit = False
             try:
                 yield
                 with _says_away(connection):
                     connection.commit()
             except BaseException:
-                self._here.hooks.clear()
+                if block is not None:
+                    block.hooks.clear()
                 with suppress(*AWAY):
                     connection.rollback()
                 raise
@@ -246,15 +253,15 @@ class Database(SQLAlchemy):
         """The connection of this thread: of the block that it is in, else of the session."""
         if self._here.other is not None:
             return self._here.other
-        if not self._here.is_in or self._pool is None:
+        block = self._here.block
+        if block is None or self._pool is None:
             return self.session.connection().connection.driver_connection
-        if self._here.pooled is None:
-            self._here.pooled = self._pool.raw_connection()
-            self._here.pooled.driver_connection.autocommit = True
-        return self._here.pooled.driver_connection
+        if block.pooled is None:
+            block.pooled = self._pool.raw_connection()
+            block.pooled.driver_connection.autocommit = True
+        return block.pooled.driver_connection
 
-    def _give_back(self) -> None:
-        pooled, self._here.pooled = self._here.pooled, None
+    def _give_back(self, pooled: Any) -> None:
         if pooled is None:
             return
         connection = pooled.driver_connection
@@ -268,8 +275,8 @@ class Database(SQLAlchemy):
 
     def after_commit(self, do: Callable[[], None]) -> None:
         """Run `do` when the present transaction has committed; never if it rolls back."""
-        if self._here.is_in:
-            self._here.hooks.append(do)
+        if self._here.block is not None:
+            self._here.block.hooks.append(do)
         else:
             self.session.info.setdefault("after_commit", []).append(do)
 

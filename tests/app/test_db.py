@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import threading
+import time
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,6 +25,11 @@ ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=15,
+)
+
+
+_SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT 1 FROM pg_sleep%' AND state = 'active'"
 )
 
 
@@ -88,6 +96,33 @@ class TestQuick:
             db.value("SELECT 1")
             assert pool.checkedout() == 1
         assert pool.checkedout() == 0
+
+    def test_a_program_can_be_started_while_other_threads_ask(self, quick: Engine) -> None:
+        """Between fork and exec the new process forgets the other threads, and must not touch what is theirs."""
+        answered: list[int] = []
+
+        def ask() -> None:
+            with db.quick():
+                answered.append(db.value("SELECT 1 FROM pg_sleep(3)"))
+                answered.append(db.value("SELECT 2"))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        with quick.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+            until(lambda: other.scalar(text(_SLEEPING)) == len(threads), 20)
+
+        def child() -> None:
+            """Being there is enough: with it, Python itself prepares what is to be started."""
+
+        began = time.monotonic()
+        subprocess.run(["true"], preexec_fn=child, check=True, timeout=20)
+        took = time.monotonic() - began
+
+        for thread in threads:
+            thread.join(20)
+        assert sorted(answered) == [1] * 4 + [2] * 4
+        assert took < 2.5
 
     def test_connections_go_back_to_the_pool_also_after_an_error(self, quick: Engine) -> None:
         for _ in range(60):  # more than the pool has
