@@ -98,7 +98,7 @@ class Load:
 
     def _send(self, line: Line, sent: Sent, dice: random.Random) -> None:
         """Until it is answered, or until it is too late."""
-        stopped_at: float | None = None
+        began, stopped_at = time.monotonic(), None
         while True:
             sent.tries += 1
             body, headers = orders.signed(sent.order)
@@ -108,9 +108,8 @@ class Load:
                 return
             if 400 <= status < 500 and status not in AGAIN:
                 sent.refused = status
-                if not (
-                    sent.order.kind == "schedule" and status == 400 and sent.tries > 1
-                ):  # its time has passed
+                is_late = time.monotonic() - began > orders.SOONEST_SECONDS
+                if not (sent.order.kind == "schedule" and status == 400 and is_late):  # its time has passed
                     self.wrong.append(f"{sent.order.kind} {sent.order.key}: {status} {said}")
                 return
             self.troubles[str(status or "cut off")] += 1

@@ -15,6 +15,8 @@ JSON = dict[str, Any]
 HOOK, HOOK_SECRET = "storm", "whsec_c3Rvcm0gc3Rvcm0gc3Rvcm0gc3Rvcm0="
 SESSIONS = ("storm_one", "storm_two")
 COMPLETED, FAILED = frozenset({"completed"}), frozenset({"failed"})
+SOONEST_SECONDS = 3.0
+"""A time in the future that one names is at least so far away; a request that takes longer comes too late."""
 EITHER, CANCELLED = COMPLETED | FAILED, frozenset({"completed", "cancelled"})
 
 
@@ -87,7 +89,7 @@ def _schedule(key: str, dice: random.Random, _callback: str) -> Order:
         key,
         "schedule",
         "/api/v1/schedules",
-        body | {"execute_at": _in(dice.uniform(3, 6))},
+        body | {"execute_at": _in(dice.uniform(SOONEST_SECONDS, 2 * SOONEST_SECONDS))},
         table="schedules",
     )
 
