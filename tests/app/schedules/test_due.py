@@ -93,7 +93,9 @@ class TestFiring:
         fire()
         # The transaction of the test is not committed: what would be rung waits with it.
         assert bells == []
-        assert len(db._here.hooks) == 1
+        block = db._here.block
+        assert block is not None
+        assert len(block.hooks) == 1
 
     @pytest.mark.parametrize("change", [{"enabled": False}, {"execute_at": None}])
     def test_nothing_fires_that_is_off_or_not_due(self, change: dict[str, object]) -> None:
