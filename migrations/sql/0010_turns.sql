@@ -11,9 +11,8 @@ DECLARE
     v_best record;
     v_suspect boolean;
     v_taken uuid[];
+    v_light boolean := true;
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
-
     SELECT array_agg(p.pool) INTO v_pools FROM unnest(p_pools) AS p(pool)
     WHERE NOT EXISTS (SELECT 1 FROM queues q WHERE q.pool = p.pool AND q.paused
                       AND (q.paused_until IS NULL OR q.paused_until > now()));
@@ -50,7 +49,7 @@ BEGIN
     FOR v_rank IN 0..3 LOOP
         v_taken := '{}';
         FOR v_best IN
-            SELECT x.job_id, x.lane, x.lost_count, a.gated FROM (
+            SELECT x.job_id, x.lane, x.lost_count, a.gated, a.runner = 'python' AND a.effects = '{}' AS light FROM (
                 SELECT f.job_id, f.agent_id, NULL::text AS lane, f.run_at, f.lost_count
                 FROM unnest(v_pools) AS p(pool) CROSS JOIN LATERAL (
                     SELECT j.job_id, j.agent_id, j.run_at, j.lost_count FROM jobs j
@@ -83,6 +82,7 @@ BEGIN
                 CONTINUE;
             END IF;
             v_suspect := v_suspect OR v_best.lost_count >= 2;
+            v_light := v_light AND v_best.light;
             v_taken := v_taken || v_best.job_id;
             v_left := v_left - 1;
             EXIT WHEN v_left = 0;
@@ -105,6 +105,12 @@ BEGIN
         SELECT t.* FROM taken t ORDER BY t.run_at, t.job_id;
         EXIT WHEN v_left = 0;
     END LOOP;
+
+    -- A claim that a crash of Postgres took back is made, and its job run, once more. It is on the disk before anything
+    -- runs that costs money or reaches the world; what only reckons in Python does not wait for that.
+    IF v_light THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
 END
 $$;
 

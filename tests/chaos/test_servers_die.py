@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from app.db import db
+from tests import acting
 from tests.chaos.conftest import Storm
 from tests.chaos.pulse import pulse
 from tests.fleet import LEASE_SECONDS, Fleet
@@ -104,6 +106,27 @@ def test_a_crash_of_postgres_cuts_off_nobody_for_good(fleet: Fleet, storm: Calla
     assert under.load.refused > 0
     assert called_lost_though_alive(fleet) == []
     assert [said for unit in fleet.units.values() for said in unit.surprises()] == []
+
+
+@pytest.mark.parametrize(
+    "ours", [{"effects": ["publish"]}, {"runner": "llm", "python": None}], ids=["an effect", "a model"]
+)
+def test_what_was_claimed_stays_claimed_when_postgres_crashes_at_once(
+    fleet: Fleet, ours: dict[str, object]
+) -> None:
+    """Else it would be claimed again, and run a second time, while the first attempt is still at work."""
+    with db.quick():
+        acting.agent("dear", **ours)
+        job_id = acting.submitted("dear")
+    with db.quick():
+        taken = acting.claim()
+    fleet.pair.postgres.crash()
+    fleet.pair.postgres.start()
+
+    assert taken is not None
+    assert taken.job_id == job_id
+    row = fleet.rows("SELECT status, fence, lease_id::text FROM jobs WHERE job_id = %(job)s", {"job": job_id})
+    assert row == [{"status": "running", "fence": taken.fence, "lease_id": taken.lease_id}]
 
 
 def beats_missed(fleet: Fleet) -> int:

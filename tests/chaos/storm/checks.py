@@ -157,7 +157,16 @@ def _unlucky(row: dict[str, Any]) -> bool:
 
 def _witnessed(product: Product, weather: Weather) -> dict[str, Wrong]:
     seen = agents.read_witness(product.folder / "witness.jsonl")
-    began = Counter((job, fence) for what, job, fence, _, _ in seen if what == "began")
+    began: dict[tuple[str, int], list[float]] = {}
+    for what, job, fence, _, at in seen:
+        if what == "began":
+            began.setdefault((job, fence), []).append(at)
+    crashes = [one.began_monotonic for one in weather.fallen if one.blow.kind == "postgres-crash"]
+
+    def taken_back(times: list[float]) -> bool:
+        """Whether Postgres crashed right after the claim: those of the storm's agents do not wait for the disk."""
+        return len(times) == 2 and any(-0.5 <= crash - min(times) <= 1 for crash in crashes)
+
     rows = product.fleet.rows(_ATTEMPTS)
     known = {(row["job_id"], row["fence"]) for row in rows}
     # An agent in a thread that listens to nobody cannot be stopped, only be refused.
@@ -174,7 +183,9 @@ def _witnessed(product: Product, weather: Weather) -> dict[str, Wrong]:
         ]
     ]
     return {
-        "an attempt runs once": [key for key, times in began.items() if times > 1],
+        "an attempt runs once": [
+            key for key, times in began.items() if len(times) > 1 and not taken_back(times)
+        ],
         "nothing runs that is no attempt": [key for key in began if key not in known],
         "two attempts of a job run side by side only where one is out of reach": [
             pair
