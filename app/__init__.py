@@ -6,7 +6,7 @@ each waited most of a second for Flask and Alembic that it never used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -35,19 +35,23 @@ def bare_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(
-            pool_size=settings.db_pool_size,
-            max_overflow=settings.db_max_overflow,
-            pool_recycle=settings.db_pool_recycle,
-            statement_timeout_ms=settings.db_statement_timeout_ms,
-            name="callboard-web",
-        ),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(**_pool(settings), name="callboard-web"),
     )
     # No view is asynchronous, and asking that of each hook at each request is a thirtieth of what a poll costs.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     db.init_app(app)
     Migrate(app, db, directory=str(ROOT / "migrations"), compare_type=True)
     return app
+
+
+def _pool(settings: Settings) -> dict[str, Any]:
+    """How the settings want connections of a web process."""
+    return {
+        "pool_size": settings.db_pool_size,
+        "max_overflow": settings.db_max_overflow,
+        "pool_recycle": settings.db_pool_recycle,
+        "statement_timeout_ms": settings.db_statement_timeout_ms,
+    }
 
 
 def _know_all_tables() -> None:
@@ -118,13 +122,7 @@ def read_from_a_standby(settings: Settings) -> None:
         replica.use(None)
         return
     engine = make_engine(
-        settings.database_read_url,
-        pool_size=settings.db_pool_size,
-        max_overflow=settings.db_max_overflow,
-        pool_recycle=settings.db_pool_recycle,
-        statement_timeout_ms=settings.db_statement_timeout_ms,
-        name="callboard-read",
-        connect_timeout=1,
+        settings.database_read_url, **_pool(settings), name="callboard-read", connect_timeout=1
     )
     replica.use(replica.Replica(engine, settings.database_read_lag))
 

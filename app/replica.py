@@ -34,9 +34,10 @@ log = logs.get("db")
 # A standby ends a statement that needs what its first one has removed meanwhile.
 _FAILS = (*AWAY, psycopg2.errors.SerializationFailure)
 
-_STANDING = """
+STANDING = """
     SELECT pg_is_in_recovery() AS is_standby,
            extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float AS behind"""
+"""Asks a server whether it follows another one, and how many seconds ago what it has was written; None: nothing came."""
 
 
 class Replica:
@@ -70,7 +71,7 @@ class Replica:
         """Why it must not be read; empty if it may be."""
         try:
             with db.elsewhere(self.engine):
-                found = db.row(_STANDING) or {}
+                found = db.row(STANDING) or {}
         except _FAILS as error:
             return f"away: {error}".strip().splitlines()[0]
         if not found["is_standby"]:

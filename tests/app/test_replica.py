@@ -31,7 +31,7 @@ def standing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def say(*, is_standby: bool = True, behind: float | None = 0.5) -> None:
         told = "NULL" if behind is None else behind
         monkeypatch.setattr(
-            replica, "_STANDING", f"SELECT {is_standby} AS is_standby, {told}::float AS behind"
+            replica, "STANDING", f"SELECT {is_standby} AS is_standby, {told}::float AS behind"
         )
 
     say()

@@ -13,6 +13,7 @@ import psycopg2
 from app.db import AWAY, db
 from app.ops.doctor.findings import Said, error, info, warning
 from app.ops.doctor.place import Place, is_here, is_private
+from app.replica import STANDING
 from app.settings import ROOT
 from app.transport import option
 
@@ -156,9 +157,7 @@ def limits(place: Place) -> Iterator[Said]:
         )
 
 
-_STANDBY = """
-    SELECT pg_is_in_recovery(), extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float,
-           (SELECT system_identifier::text FROM pg_control_system())"""
+_SERVER = "SELECT system_identifier::text FROM pg_control_system()"
 
 
 def standby(place: Place) -> Iterator[Said]:
@@ -174,14 +173,14 @@ def standby(place: Place) -> Iterator[Said]:
             closing(psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=2)) as line,
             line.cursor() as cursor,
         ):
-            cursor.execute(_STANDBY)
+            cursor.execute(f"SELECT is_standby, behind, ({_SERVER}) FROM ({STANDING}) s")
             is_standby, behind, server = cursor.fetchone() or (False, None, None)
     except psycopg2.Error as away:
         yield warning(f"The standby does not answer: {_first_line(away)}", does, fix)
         return
     if not is_standby:
         yield warning("DATABASE_READ_URL is no standby: it takes writes of its own", does, fix)
-    elif server != db.value("SELECT system_identifier::text FROM pg_control_system()"):
+    elif server != db.value(_SERVER):
         yield error(
             "The standby follows another server than DATABASE_URL",
             "Figures and searches would be those of another Callboard.",
