@@ -173,7 +173,7 @@ class Database(SQLAlchemy):
         self.asked = Asked()
         self.broke_at = float("-inf")
         """When a connection was last found broken, by the monotonic clock."""
-        self.heard: Callable[[float], None] | None = None
+        self.heard: Callable[[float, str], None] | None = None
         """Told the seconds of each raw statement, by whichever thread."""
 
     def open(self, engine: Engine) -> None:
@@ -281,7 +281,7 @@ class Database(SQLAlchemy):
             self.session.info.setdefault("after_commit", []).append(do)
 
     @contextmanager
-    def _cursor(self) -> Iterator[psycopg2.extensions.cursor]:
+    def _cursor(self, statement: str) -> Iterator[psycopg2.extensions.cursor]:
         connection = self._connection()
         with _says_away(connection), connection.cursor() as cursor:
             began = time.perf_counter()
@@ -291,11 +291,11 @@ class Database(SQLAlchemy):
                 seconds = time.perf_counter() - began
                 self.asked.took(seconds)
                 if self.heard:
-                    self.heard(seconds)
+                    self.heard(seconds, statement)
 
     def rows(self, statement: str, **values: object) -> list[Row]:
         """Run one statement with `%(name)s` placeholders and answer its rows as dicts."""
-        with self._cursor() as cursor:
+        with self._cursor(statement) as cursor:
             cursor.execute(statement, values)
             found = cursor.fetchall()
             names = _names(cursor)
@@ -303,27 +303,27 @@ class Database(SQLAlchemy):
 
     def row(self, statement: str, **values: object) -> Row | None:
         """The first row of a statement, or None."""
-        with self._cursor() as cursor:
+        with self._cursor(statement) as cursor:
             cursor.execute(statement, values)
             found = cursor.fetchone()
             return None if found is None else dict(zip(_names(cursor), found, strict=True))
 
     def value(self, statement: str, **values: object) -> Any:
         """The first column of the first row, or None."""
-        with self._cursor() as cursor:
+        with self._cursor(statement) as cursor:
             cursor.execute(statement, values)
             found = cursor.fetchone()
             return found[0] if found else None
 
     def run(self, statement: str, **values: object) -> int:
         """Run a statement for its effect and answer how many rows it touched."""
-        with self._cursor() as cursor:
+        with self._cursor(statement) as cursor:
             cursor.execute(statement, values)
             return cursor.rowcount
 
     def insert_many(self, statement: str, values: list[tuple[object, ...]]) -> None:
         """Insert many rows by one `INSERT ... VALUES %s`."""
-        with self._cursor() as cursor:
+        with self._cursor(statement) as cursor:
             psycopg2.extras.execute_values(cursor, statement, values, page_size=500)
 
 

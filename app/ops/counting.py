@@ -19,14 +19,13 @@ def folder(home: Path) -> Path:
 def begin(home: Path, service: str) -> None:
     """Let this process count, as a `service`; after the last fork. Where nothing can be kept it works without."""
     from app.db import db  # late: the supervisor imports this module, and shall start at once
-    from app.observe import logs, metrics
+    from app.observe import logs, metrics, statements
 
+    db.heard = statements.took
     try:
         metrics.begin(folder(home), service)
     except OSError as why:
         logs.get("metrics").warning("metrics.not_kept", folder=str(folder(home)), error=str(why))
-        return
-    db.heard = metrics.statement_took
 
 
 def ended(home: Path) -> None:

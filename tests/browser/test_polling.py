@@ -358,6 +358,41 @@ def _fail_once(wire: Wire) -> float:
     return float(wire.page.evaluate("poller.diary.at(-1).next"))
 
 
+def test_the_last_fifty_looks_are_listed_with_what_came_of_each_and_the_state_of_the_breaker(
+    still: Wire,
+) -> None:
+    page = still.page
+    page.locator("#link summary").first.click()
+    page.get_by_text("Last polls").click()
+    for _ in range(52):
+        page.evaluate("poller.refresh()")
+        still.wait(lambda: len(still.over) == len(still.asked), 6)
+    still.wait(lambda: _listed(page)[1:] and len(_listed(page)) == 51, 3)
+
+    head, *looks = _listed(page)
+    assert head.split() == ["time", "answer", "took", "new", "next"]
+    for look in looks:
+        assert re.fullmatch(r"\d\d:\d\d:\d\d (304|200) +\d+ ms +\d/\d +(\d+\.\d s|–)", look), look
+    expect(page.locator("#link-breaker")).to_have_text("closed")
+
+    still.break_down(502)
+    for _ in range(5):
+        _fail_once(still)
+
+    expect(page.locator("#link-breaker")).to_have_text(
+        re.compile(r"open: one look at \d\d:\d\d:\d\d decides")
+    )
+    assert len(_listed(page)) == 51
+    newest = _listed(page)[1].split()
+    assert (newest[1], newest[-1]) == ("502", "open")
+    assert [line.split()[1] for line in _listed(page)[1:6]] == ["502"] * 5
+
+
+def _listed(page: Page) -> list[str]:
+    """The lines of what stands under Last polls, newest first, below their head."""
+    return page.locator("#link-diary").inner_text().splitlines()
+
+
 def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(still: Wire) -> None:
     still.break_down(429, **{"Retry-After": "12"})
 

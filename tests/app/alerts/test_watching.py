@@ -19,7 +19,7 @@ from app.alerts.measures import Limits, Reading
 from app.alerts.rules import Rule
 from app.db import Row, db
 from app.errors import Conflict, Invalid, NotFound
-from app.settings import Settings
+from app.settings import ROOT, Settings
 from app.workers import fleet
 from tests import acting
 from tests.waiting import until
@@ -456,6 +456,31 @@ def test_the_sweep_looks_at_all_rules_by_the_clock_of_postgres(settings: Setting
             "SELECT rule, subject, raised_at, wrong_since > now() - interval '1 minute' AS fresh FROM alerts"
         )
     assert suspected == {"rule": "no_worker", "subject": "", "raised_at": None, "fresh": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "threshold", "unit", "told"),
+    [
+        ("polling_failures", 5, "percent", "5 %"),
+        ("polling_response", 5, "seconds", "5 s"),
+        ("polling_recovery", 60, "seconds", "60 s"),
+        ("slow_query", 1, "seconds", "1 s"),
+        ("failed_logins", 5, "attempts", "5"),
+        ("job_failures", 10, "percent", "10 %"),
+        ("backlog", 1000, "jobs", "1,000"),
+        ("no_worker", 60, "seconds", "60 s"),
+        ("overdue_job", 0, "seconds", "0 s past the soft limit"),
+        ("critical_wait", 30, "seconds", "30 s"),
+    ],
+)
+def test_the_thresholds_are_those_that_were_asked_for_and_that_the_guide_tells(
+    name: str, threshold: float, unit: str, told: str
+) -> None:
+    rule = known.BY_NAME[name]
+    assert (rule.threshold, rule.unit) == (threshold, unit)
+    guide = (ROOT / "docs" / "alerts.md").read_text().splitlines()
+    (row,) = [line for line in guide if line.startswith(f"| `{name}`")]
+    assert told in row
 
 
 def test_every_rule_can_be_told() -> None:
