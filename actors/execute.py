@@ -44,7 +44,7 @@ from app.errors import (
     TemporaryError,
     WaitsForJobs,
 )
-from app.jobs import delegation, lifecycle, queries, timeline
+from app.jobs import claims, delegation, lifecycle, queries, timeline
 from app.jobs.claims import Claim
 from app.jobs.lifecycle import Success
 from app.jobs.states import Priority, Reason
@@ -200,11 +200,14 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         attempt.purse = Purse.open(post, claim, definition, attempt.event, whole=whole)
         work = _work(post, attempt, definition)
         gate = hold_on(post, claim, lambda: gate_of(definition, claim, attempt))
+        hold_on(post, claim, lambda: _demand_it_is_ours(post, claim))
         result = result_of(runner_named(definition.ours.runner), work, attempt, gate, demanded)
         if definition.ours.produced_by:
             result = result | {"produced_by": definition.ours.produced_by}
         kept = attempt.as_kept(result)
         return Ending(lambda: _complete(post, definition, _success(attempt, kept)), "completed")
+    except LostLease:
+        raise
     except Cancelled:
         if attempt.lost:
             raise LostLease from None
@@ -223,6 +226,19 @@ def _run(post: Post, attempt: Attempt, definition: Definition) -> Ending:
         kind = type(unexpected).__name__
         failure = TemporaryError(str(unexpected)[:2000] or kind, details={"type": kind})
         raise AttemptFailed(post, claim, definition, failure, traceback.format_exc()) from unexpected
+
+
+def _demand_it_is_ours(post: Post, claim: Claim) -> None:
+    """Raise LostLease if the claim is gone: a Postgres that crashed may have lost it, and another worker begun.
+
+    Asks only where a connection broke within a lease: whoever prepares an attempt while Postgres is away begins late.
+    """
+    if time.monotonic() - db.broke_at > post.settings.lease_seconds:
+        return
+    with db.quick():
+        heard = claims.beat([claim], lease_seconds=post.settings.lease_seconds, extend=False)
+    if not heard[claim.job_id, claim.fence].held:
+        raise LostLease(f"job {claim.job_id} was taken back before it began")
 
 
 def _success(attempt: Attempt, result: dict[str, Any]) -> Success:

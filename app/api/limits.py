@@ -14,7 +14,6 @@ from threading import Lock
 from typing import cast
 
 from flask import Flask, Response, current_app, g, request
-from flask_limiter import Limiter
 from limits import RateLimitItem, RateLimitItemPerMinute, WindowStats
 from redis import RedisError
 from redis.backoff import NoBackoff
@@ -25,6 +24,7 @@ from app.api.auth import current_principal, settings
 from app.api.request_id import current as current_request_id
 from app.db import AWAY, db
 from app.errors import TooMany
+from app.limiter import Limiter
 from app.settings import Settings
 
 LOGIN = "10 per minute;20 per hour"

@@ -29,7 +29,7 @@ from flask import (
 )
 from flask import session as cookie
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from flask_limiter import Limiter, RequestLimit
+from flask_limiter import RequestLimit
 from flask_wtf.csrf import CSRFError, CSRFProtect, validate_csrf
 from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 from werkzeug.exceptions import HTTPException
@@ -43,6 +43,7 @@ from app.dashboard.htmx import is_poll
 from app.db import AWAY, Row, db
 from app.errors import Forbidden, Locked, Malformed, Unauthenticated, waiting
 from app.kept import Kept
+from app.limiter import Limiter
 from app.observe import logs
 from app.settings import Settings
 

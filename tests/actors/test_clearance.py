@@ -451,9 +451,9 @@ def test_a_job_without_policies_costs_no_query(post: Post, monkeypatch: pytest.M
     statements: list[str] = []
     plain = Database._cursor
 
-    def counted(self: Database) -> Any:
-        statements.append("one")
-        return plain(self)
+    def counted(self: Database, statement: str) -> Any:
+        statements.append(statement)
+        return plain(self, statement)
 
     monkeypatch.setattr(Database, "_cursor", counted)
     policies.in_force()  # as any attempt of the last seconds did

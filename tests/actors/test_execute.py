@@ -22,6 +22,7 @@ from app.jobs.claims import Claim
 from tests import acting
 
 RunWith = Callable[[Callable[[Work, Context], Any]], None]
+_TAKEN_BY_ANOTHER = "UPDATE jobs SET lease_id = gen_random_uuid(), worker_id = 'another' WHERE job_id = :job"
 
 
 def _submitted(*args: Any, **wish: Any) -> str:
@@ -269,6 +270,27 @@ class TestPostgresAway:
         assert run_next(post) is True
         row = _job(job_id)
         assert (row["status"], row["result"], row["fence"]) == ("completed", {"survived": True}, 1)
+
+    def test_a_claim_that_a_crash_of_postgres_took_back_does_not_begin(
+        self, post: Post, quick: Engine, brittle: Engine, run_with: RunWith, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Prepared while Postgres was away; when it is back, the claim never was, and another worker has the job."""
+        job_id = _submitted()
+        gate_of, began = execute.gate_of, []
+
+        def prepared_late(*about: Any) -> Any:
+            with quick.begin() as there:
+                there.execute(text(_TAKEN_BY_ANOTHER), {"job": job_id})
+            self._cut(quick)
+            return gate_of(*about)
+
+        monkeypatch.setattr(execute, "gate_of", prepared_late)
+        run_with(lambda work, _context: began.append(work.attempt) or {})
+
+        assert run_next(post) is True
+        assert began == []
+        row = _job(job_id)
+        assert (row["status"], row["worker_id"], row["fence"]) == ("running", "another", 1)
 
     def test_it_is_held_for_many_leases_while_no_heartbeat_is_heard(
         self, make_post: Callable[..., Post]

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from app.api import job_status
-from app.db import Database, db
+from app.db import db
 from app.jobs import lifecycle
 from tests.app.api import world
 from tests.app.api.calling import Caller
@@ -164,32 +162,13 @@ def test_a_304_reads_no_big_column(owner: Caller) -> None:
 
 
 def _statements(do: Any) -> list[str]:
-    """What was sent to Postgres meanwhile; raw cursors too, so it wraps the connection's cursor."""
+    """What was sent to Postgres meanwhile."""
     heard: list[str] = []
-
-    class Listening:
-        def __init__(self, inner: Any) -> None:
-            self.inner = inner
-
-        def execute(self, text: str, values: object = None) -> None:
-            heard.append(text)
-            self.inner.execute(text, values)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
-
-    original = Database._cursor
-
-    @contextmanager
-    def listening(self: Database) -> Iterator[Any]:
-        with original(self) as cursor:
-            yield Listening(cursor)
-
-    Database._cursor = listening  # type: ignore[method-assign]
+    before, db.heard = db.heard, lambda _seconds, statement: heard.append(statement)
     try:
         do()
     finally:
-        Database._cursor = original  # type: ignore[method-assign]
+        db.heard = before
     return heard
 
 

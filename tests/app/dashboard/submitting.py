@@ -48,7 +48,9 @@ class Form:
 
 
 def forms(page: str, soup: BeautifulSoup) -> Iterator[Form]:
-    """Every button of a page that sends a form."""
+    """Every button of a page that sends a form; what stands in a template is not there."""
+    for template in soup.select("template"):
+        template.decompose()
     by_id = {str(form["id"]): form for form in reversed(soup.select("form[id]"))}
     parts: dict[int, list[Tag]] = {}
     for part in soup.select("input, select, textarea"):

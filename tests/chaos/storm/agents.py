@@ -91,7 +91,7 @@ _TREE = (
     "(trap '' TERM; sleep 309) >/dev/null 2>&1 & sleep \"$0\"; echo '{\"ok\": true}'"
 )
 _HOG = "import time\nkept = []\nwhile True:\n    kept.append(bytearray(20_000_000))\n    time.sleep(0.01)"
-_FLOOD = "import sys\nfor n in range(40_000): sys.stdout.buffer.write(b'\\xff\\x00 flood\\n')"
+_FLOOD = "import sys\nfor n in range(400_000): sys.stdout.buffer.write(b'\\xff\\x00 flood\\n')"
 _QUICK = {"retry": {"max_retries": 3, "base_seconds": 0.1}}
 
 
@@ -112,7 +112,7 @@ AGENTS: dict[str, JSON] = {
     "storm-rated": _python("echo") | {"rate_limit": f"{PER_SECOND}/second"},
     "storm-asker": _python("asker"),
     "storm-maker": _python("maker") | {"retry": {"max_retries": 10, "base_seconds": 0.5}},
-    "storm-spender": _python("spender"),
+    "storm-spender": _python("spender") | {"effects": ["pay"]},
     "storm-parent": _python("parent") | {"delegation": {"to": ["storm-echo"]}},
     "storm-huge": _python("huge") | {"retry": {"max_retries": 0}},
     KILLER: _python("killer"),

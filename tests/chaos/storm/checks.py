@@ -163,11 +163,17 @@ def _witnessed(product: Product, weather: Weather) -> dict[str, Wrong]:
             began.setdefault((job, fence), []).append(at)
     crashes = [one.began_monotonic for one in weather.fallen if one.blow.kind == "postgres-crash"]
 
-    def taken_back(times: list[float]) -> bool:
-        """Whether Postgres crashed right after the claim: those of the storm's agents do not wait for the disk."""
-        return len(times) == 2 and any(-0.5 <= crash - min(times) <= 1 for crash in crashes)
-
     rows = product.fleet.rows(_ATTEMPTS)
+    reaching = {row["job_id"] for row in rows if agents.AGENTS.get(row["agent_id"], {}).get("effects")}
+
+    def taken_back(job: str, times: list[float]) -> bool:
+        """Whether Postgres crashed right after the claim: those of agents without effects do not wait for the disk."""
+        return (
+            job not in reaching
+            and len(times) == 2
+            and any(-0.5 <= crash - min(times) <= 1 for crash in crashes)
+        )
+
     known = {(row["job_id"], row["fence"]) for row in rows}
     # An agent in a thread that listens to nobody cannot be stopped, only be refused.
     deaf = {row["job_id"] for row in rows if row["agent_id"] == "storm-stubborn"}
@@ -184,7 +190,9 @@ def _witnessed(product: Product, weather: Weather) -> dict[str, Wrong]:
     ]
     return {
         "an attempt runs once": [
-            key for key, times in began.items() if len(times) > 1 and not taken_back(times)
+            (job, fence)
+            for (job, fence), times in began.items()
+            if len(times) > 1 and not taken_back(job, times)
         ],
         "nothing runs that is no attempt": [key for key in began if key not in known],
         "two attempts of a job run side by side only where one is out of reach": [

@@ -1,0 +1,24 @@
+"""Flask-Limiter for processes with threads: what several requests find out at once is no error."""
+
+from __future__ import annotations
+
+import flask_limiter
+from flask_limiter import RateLimitExceeded
+
+
+class Limiter(flask_limiter.Limiter):
+    """Counts in memory while Redis is away, also for requests that were under way when it went.
+
+    The library lets only the first one of them fall back, and fails the others with what Redis said.
+    """
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        try:
+            super()._check_request_limit(callable_name, in_middleware)
+        except RateLimitExceeded:
+            raise
+        except Exception:
+            if not self._storage_dead:
+                raise
+            self.context.seen_limits.clear()
+            super()._check_request_limit(callable_name, in_middleware)
