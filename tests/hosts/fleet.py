@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ class Hosts(Fleet):
         self.host(unit).cut()
         unit.wanted = False
         for process in [*unit.children(), psutil.Process(unit.pid)]:
-            process.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # a runner may just have ended by itself
+                process.send_signal(signal.SIGKILL)
         unit.kill()
 
     def registered(self, *names: str) -> bool:
