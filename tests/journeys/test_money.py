@@ -98,7 +98,7 @@ def test_a_spender_is_stopped_to_the_cent_keeps_what_it_has_and_goes_on_with_mor
 
 
 def test_a_coding_cli_that_was_stopped_goes_on_in_the_same_session(admin: Person, tmp_path: Path) -> None:
-    stage = Stage(tmp_path / "stage", [[UNTIL_THE_TOOL, {"write": "half.txt", "text": "half"}, HANG], [ALL]])
+    stage = Stage(tmp_path / "stage", [[{"write": "half.txt", "text": "half"}, UNTIL_THE_TOOL, HANG], [ALL]])
     agent = imported(
         admin, "cli-spender", runner="cli", cli=stage.work().config, budget={"tokens": 1000}, max_concurrent=1
     )
