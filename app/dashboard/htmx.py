@@ -94,6 +94,11 @@ def once(key: Hashable, make: Callable[[], Found]) -> Found:
     return known[key]  # type: ignore[no-any-return]
 
 
+def has_asked(key: Hashable) -> bool:
+    """Whether this request has asked that by `once`."""
+    return key in g.get("once", ())
+
+
 class Seen(NamedTuple):
     """What a region says to a page that looks: its tag, when to come back, and its HTML if that is not unchanged."""
 

@@ -101,7 +101,7 @@ def _read(job_id: str) -> Context:
         "own": _own_budget(row),
         "shared": _shared_budgets(row) if row["finished_at"] is None else [],
         "watched": _watched(row),
-        "later": _later(row["job_id"]),
+        "later": _later(row) if row["finished_at"] is not None else [],
         "sent": sent,
         "poll": _poll(row, sent),
     }
@@ -160,7 +160,7 @@ def _watched(row: Row) -> Row | None:
     if not job_seen.sees_content(row):
         return None
     mode = _watchdog_of(row["agent_id"])
-    event = told.newest(row["job_id"], "watchdog")
+    event = told.newest(row["job_id"], "watchdog") if row["last_seq"] else None
     return {"event": event, "mode": mode} if event or (row["watchdog"] and mode) else None
 
 
@@ -171,9 +171,9 @@ def _watchdog_of(agent_id: str) -> str | None:
         return None
 
 
-def _later(job_id: str) -> list[Row]:
-    """The jobs that ran this one again, of those that whoever asks may see."""
-    found = told.later(job_id)
+def _later(row: Row) -> list[Row]:
+    """The jobs that ran a finished one again, of those that whoever asks may see."""
+    found = told.later(row["job_id"])
     return [
         each | {"said": _HOW[each["how"]]}
         for each in found

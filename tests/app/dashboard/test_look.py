@@ -362,6 +362,25 @@ def test_of_many_pages_one_asks_what_is_new_and_each_hears_of_its_own_job(
 
 
 @pytest.mark.usefixtures("shared")
+def test_for_what_is_drawn_the_row_is_read_and_no_glimpse_before_it(
+    admin: Visitor, statements: list[str], configure: Callable[..., None]
+) -> None:
+    taken = claimed(submitted_by=admin.user_id)
+    page = _page_of(admin, f"/jobs/{taken.job_id}")
+    _look(admin, *page)
+    _say(taken, "something new")
+    configure(poll_shared_ms=0.001)
+    statements.clear()
+
+    assert any("html" in answer for answer in _answers(_look(admin, *page)))
+
+    by_key = [text for text in statements if "FROM jobs WHERE job_id = %(job)s" in text]
+    assert {"traceparent" in text for text in by_key} == {True}
+    runs_again = [text for text in statements if "retry_of_job_id = %(job)s" in text]
+    assert runs_again == []  # what has not ended is not run again
+
+
+@pytest.mark.usefixtures("shared")
 def test_who_asks_by_hand_gets_what_is_there_now(admin: Visitor) -> None:
     taken = claimed(submitted_by=admin.user_id)
     regions = _job_regions(admin, taken.job_id)
