@@ -30,13 +30,13 @@ class Authority:
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.key, self.name = folder, ec.generate_private_key(ec.SECP256R1()), _name(name)
         self.file = folder / f"{name}.pem"
-        self.file.write_bytes(_pem(_built(self.name, self.name, self.key.public_key(), ca=True).sign(self.key, hashes.SHA256())))  # fmt: skip
+        self.file.write_bytes(_pem(_built(self.name, self, self.key.public_key(), ca=True).sign(self.key, hashes.SHA256())))  # fmt: skip
 
     def server(self, host: str) -> ssl.SSLContext:
         """What a server at `host` needs."""
         key = ec.generate_private_key(ec.SECP256R1())
         named = x509.IPAddress(ipaddress.ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
-        builder = _built(_name(host), self.name, key.public_key(), ca=False)
+        builder = _built(_name(host), self, key.public_key(), ca=False)
         signed = builder.add_extension(x509.SubjectAlternativeName([named]), critical=False).sign(self.key, hashes.SHA256())  # fmt: skip
         both = self.folder / f"{host}-{id(key)}.pem"
         private = key.private_bytes(
@@ -57,14 +57,25 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _built(
-    name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool
+    name: x509.Name, issuer: Authority, key: ec.EllipticCurvePublicKey, *, ca: bool
 ) -> x509.CertificateBuilder:
+    """Not signed yet; with all that Python 3.13 and later demand of a chain."""
     now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer.name).public_key(key)
     builder = builder.serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(
         now + datetime.timedelta(days=1)
     )
+    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    builder = builder.add_extension(of_issuer, critical=False)
+    builder = builder.add_extension(
+        x509.KeyUsage(
+            digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, content_commitment=False, key_encipherment=False,
+            data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        ),
+        critical=True,
+    )  # fmt: skip
     return builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
 
 
