@@ -101,7 +101,7 @@ def _read(job_id: str) -> Context:
         "own": _own_budget(row),
         "shared": _shared_budgets(row) if row["finished_at"] is None else [],
         "watched": _watched(row),
-        "later": _later(row) if row["finished_at"] is not None else [],
+        "later": _later(row["job_id"]) if row["finished_at"] is not None else [],
         "sent": sent,
         "poll": _poll(row, sent),
     }
@@ -171,9 +171,9 @@ def _watchdog_of(agent_id: str) -> str | None:
         return None
 
 
-def _later(row: Row) -> list[Row]:
-    """The jobs that ran a finished one again, of those that whoever asks may see."""
-    found = told.later(row["job_id"])
+def _later(job_id: str) -> list[Row]:
+    """The jobs that ran this one, which has ended, again; of those that whoever asks may see."""
+    found = told.later(job_id)
     return [
         each | {"said": _HOW[each["how"]]}
         for each in found

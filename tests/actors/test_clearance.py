@@ -13,7 +13,7 @@ from actors.middleware.dead_letter import bury
 from actors.post import Post
 from actors.runners.base import Context, Work
 from app.approvals import policies, queries
-from app.db import Database, db
+from app.db import db
 from app.errors import NotPermitted, PermanentError, TemporaryError
 from app.jobs import intake, lifecycle
 from app.workflows import asking as doors
@@ -449,13 +449,11 @@ def test_a_job_without_policies_costs_no_query(post: Post, monkeypatch: pytest.M
     run_next(post)  # whatever a process reads once
     submitted()
     statements: list[str] = []
-    plain = Database._cursor
 
-    def counted(self: Database, statement: str) -> Any:
+    def counted(_seconds: float, statement: str) -> None:
         statements.append(statement)
-        return plain(self, statement)
 
-    monkeypatch.setattr(Database, "_cursor", counted)
+    monkeypatch.setattr(db, "heard", counted)
     policies.in_force()  # as any attempt of the last seconds did
     before = len(statements)
     run_next(post)
@@ -464,7 +462,7 @@ def test_a_job_without_policies_costs_no_query(post: Post, monkeypatch: pytest.M
 
     submitted()
     monkeypatch.setattr(policies, "covering", lambda *_: [])
-    monkeypatch.setattr(Database, "_cursor", counted)
+    monkeypatch.setattr(db, "heard", counted)
     before = len(statements)
     run_next(post)
     assert len(statements) - before == without
