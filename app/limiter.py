@@ -22,3 +22,10 @@ class Limiter(flask_limiter.Limiter):
                 raise
             self.context.seen_limits.clear()
             super()._check_request_limit(callable_name, in_middleware)
+
+
+def storage_uri(redis_url: str) -> str:
+    """Where limits are counted, as the library says it: in `redis_url`; in memory where that is empty."""
+    if not redis_url:
+        return "memory://"
+    return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url

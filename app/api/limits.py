@@ -24,7 +24,7 @@ from app.api.auth import current_principal, settings
 from app.api.request_id import current as current_request_id
 from app.db import AWAY, db
 from app.errors import TooMany
-from app.limiter import Limiter
+from app.limiter import Limiter, storage_uri
 from app.settings import Settings
 
 LOGIN = "10 per minute;20 per hour"
@@ -88,7 +88,7 @@ def init_app(app: Flask) -> None:
     """Connect the limits to the settings' Redis."""
     configured: Settings = app.config["CALLBOARD"]
     app.config.setdefault("CALLBOARD_LOGIN_LIMIT", LOGIN)
-    app.config["RATELIMIT_STORAGE_URI"] = _storage_uri(configured.redis_url)
+    app.config["RATELIMIT_STORAGE_URI"] = storage_uri(configured.redis_url)
     if configured.redis_url:
         app.config["RATELIMIT_STORAGE_OPTIONS"] = {
             "socket_timeout": REDIS_PATIENCE_SECONDS,
@@ -222,9 +222,3 @@ def _standing() -> tuple[RateLimitItem, WindowStats] | None:
         return chosen.limit, chosen.window
     except RedisError:  # went away between counting and asking; the answer is worth more than its header
         return None
-
-
-def _storage_uri(redis_url: str) -> str:
-    if not redis_url:
-        return "memory://"
-    return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url

@@ -174,7 +174,6 @@ class Person(flask_login.UserMixin):
 
 def register(app: Flask, blueprint: Blueprint) -> None:
     """Guard every page of `blueprint`."""
-    settings: Settings = app.config["CALLBOARD"]
     app.config.update(
         SESSION_COOKIE_NAME="callboard",
         SESSION_COOKIE_HTTPONLY=True,
@@ -185,7 +184,6 @@ def register(app: Flask, blueprint: Blueprint) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # a page may stay open for days
     )
     app.config.setdefault("CALLBOARD_LOGIN_LIMIT", ATTEMPTS)
-    app.config.setdefault("RATELIMIT_STORAGE_URI", settings.redis_url or "memory://")
     app.session_interface = CookieAsSecureAsTheRequest()
     csrf.init_app(app)
     limiter.init_app(app)

@@ -11,7 +11,7 @@ from flask import Flask
 from limits.storage import RedisStorage
 from redis import RedisError
 
-from app.limiter import Limiter
+from app.limiter import Limiter, storage_uri
 
 AT_ONCE = 4
 
@@ -27,7 +27,7 @@ def app(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Flask:
 
     monkeypatch.setattr(RedisStorage, "incr", fails)
     made = Flask("limited")
-    made.config["RATELIMIT_STORAGE_URI"] = redis_url if "+" in redis_url else f"redis+{redis_url}"
+    made.config["RATELIMIT_STORAGE_URI"] = storage_uri(redis_url)
     limiter = Limiter(
         key_func=lambda: "somebody", key_prefix="tests", in_memory_fallback_enabled=True, app=made
     )

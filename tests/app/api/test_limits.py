@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 
 from app.api import limits
+from app.limiter import storage_uri
 from tests.app.api.calling import Caller
 
 JOB = {"agent_id": "test-echo"}
@@ -142,9 +143,9 @@ def test_without_redis_logins_are_still_limited(
 
 
 def test_a_unix_socket_is_understood() -> None:
-    assert limits._storage_uri("unix:///run/redis.sock?db=1") == "redis+unix:///run/redis.sock?db=1"
-    assert limits._storage_uri("rediss://h:1/0") == "rediss://h:1/0"
-    assert limits._storage_uri("") == "memory://"
+    assert storage_uri("unix:///run/redis.sock?db=1") == "redis+unix:///run/redis.sock?db=1"
+    assert storage_uri("rediss://h:1/0") == "rediss://h:1/0"
+    assert storage_uri("") == "memory://"
 
 
 def test_no_request_looks_for_limits_that_do_not_stand_on_it(app: Flask) -> None:
