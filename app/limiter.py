@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import flask_limiter
+from flask import request
 from flask_limiter import RateLimitExceeded
 
 
@@ -29,3 +30,13 @@ def storage_uri(redis_url: str) -> str:
     if not redis_url:
         return "memory://"
     return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url
+
+
+def _address() -> str:
+    return request.remote_addr or "nowhere"
+
+
+limiter = Limiter(
+    key_func=_address, key_prefix="callboard", in_memory_fallback_enabled=True, strategy="fixed-window"
+)
+"""The one of both doors: it looks at every answer, and two would look twice."""

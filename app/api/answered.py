@@ -10,8 +10,7 @@ import logging
 import time
 from functools import lru_cache
 
-import flask_login
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, g, request
 
 from app.api.polling import is_polled
 from app.observe import logs, metrics
@@ -102,8 +101,5 @@ def _write_line(response: Response, level: int, seconds: float) -> None:
 
 def _who() -> str | None:
     """The id of whoever asked; nobody is looked up for it."""
-    principal = g.get("principal")
-    if principal is None and has_request_context():
-        person = g.get("_login_user")
-        principal = getattr(person, "principal", None) if isinstance(person, flask_login.UserMixin) else None
+    principal = g.get("principal") or g.get("came_in")
     return str(principal.user_id) if principal else None

@@ -24,7 +24,7 @@ from app.api.auth import current_principal, settings
 from app.api.request_id import current as current_request_id
 from app.db import AWAY, db
 from app.errors import TooMany
-from app.limiter import Limiter, storage_uri
+from app.limiter import limiter, storage_uri
 from app.settings import Settings
 
 LOGIN = "10 per minute;20 per hour"
@@ -47,11 +47,6 @@ def _address() -> str:
 
 def _login_name() -> str:
     return str(g.login_name)
-
-
-limiter = Limiter(
-    key_func=_caller, key_prefix="callboard", in_memory_fallback_enabled=True, strategy="fixed-window"
-)
 
 
 class Minutes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import Any
 
 from flask import g
@@ -17,6 +18,7 @@ from app.jobs import intake, lifecycle, queries
 from app.polling.together import Together
 
 
+@lru_cache(maxsize=10_000)
 def checked_id(text: str) -> str:
     """An id in its canonical form; NotFound if it is none, because then there is nothing under it."""
     try:

@@ -15,9 +15,10 @@ from app import audit
 from app.approvals import links
 from app.dashboard import approval_card
 from app.dashboard.approval_card import Typed
-from app.dashboard.session import limiter, settings
+from app.dashboard.session import settings
 from app.db import Row, db
 from app.errors import CallboardError, Conflict, Forbidden, Invalid, NotFound
+from app.limiter import limiter
 from app.workflows import asking as workflows
 
 ATTEMPTS = "30 per minute;200 per hour"

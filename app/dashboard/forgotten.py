@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import forgetting, links, passwords
 from app.dashboard import forms
-from app.dashboard.session import limiter, settings
+from app.dashboard.session import settings
 from app.db import db
 from app.errors import Invalid, NotFound
+from app.limiter import limiter
 from app.notify.passwords import send_link
 
 FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"

@@ -21,12 +21,16 @@ from flask import Response, g, make_response, render_template, request, url_for
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
+from app import clock
+
 Context = dict[str, Any]
 Found = TypeVar("Found")
 
 STOP = "stop"
 BEHIND = "~"
 """Behind it stands, in a panel's tag, the hash of what is drawn."""
+UNTIL = "@"
+"""Behind it stands, in a panel's tag, how long what is drawn will do, in seconds since 1970."""
 
 # Compression writes its algorithm behind a tag (`"abc:br"`); it is the same panel.
 _COMPRESSION = re.compile(r':(br|gzip|zstd|deflate)"$')
@@ -118,8 +122,11 @@ class Panel:
     something unchanged then costs one look at a primary key. An empty tag means that only drawing can tell.
     Both take their query from `asked()`.
 
-    The tag of what is drawn is the glance's with a hash of the HTML behind it: where the glance can only say that
-    something may have changed, as with the place in a queue, the page is not told what it has.
+    What no glance can tell, as the place in a queue, is drawn anew when its time is over: the context's key `good_for`
+    says how many seconds it will do. The page holds that in its tag, so every process knows.
+
+    The tag of what is drawn is the glance's with a hash of the HTML behind it: what was drawn anew and is as it was,
+    the page is not told.
     """
 
     name: str
@@ -147,7 +154,7 @@ class Panel:
         """What a glance says to a page that has the tag `known`, if that is: nothing new."""
         if known and self.glance:
             tag, poll = self.glance(**view_args)
-            if tag and tag == _glanced(known):
+            if tag and tag == _glanced(known) and not _is_over(known):
                 return Seen(known, poll)
         return None
 
@@ -173,7 +180,8 @@ class Panel:
         glanced = tag.strip('"')
         context = self.read(**view_args)
         html = render_template(self.template, **context)
-        return html, f'"{glanced}{BEHIND}{_hash(html)}"', context["poll"]
+        until = f"{UNTIL}{_now() + context['good_for']}" if "good_for" in context else ""
+        return html, f'"{glanced}{until}{BEHIND}{_hash(html)}"', context["poll"]
 
 
 class Lines(NamedTuple):
@@ -236,7 +244,17 @@ def _hash(html: str) -> str:
 
 def _glanced(tag: str) -> str:
     """The part of a panel's tag that its glance made, as the glance says it."""
-    return f'{tag.rpartition(BEHIND)[0]}"'
+    return f'{tag.rpartition(BEHIND)[0].partition(UNTIL)[0]}"'
+
+
+def _is_over(tag: str) -> bool:
+    """Whether what was drawn under this tag has had its time."""
+    until = tag.rpartition(BEHIND)[0].partition(UNTIL)[2]
+    return until != "" and _now() >= number(until)
+
+
+def _now() -> int:
+    return int(clock.now().timestamp())
 
 
 def _drawn(tag: str) -> str:

@@ -23,13 +23,20 @@ from app.dashboard.words import look
 from app.db import Row
 from app.errors import NotFound
 from app.jobs import delegation, explain, idempotency, intake, queries, told
-from app.jobs.states import WAITING
+from app.jobs.states import WAITING, Status
 from app.kept import Kept
 from app.notify import deliveries
 from app.observe import correlation
 from app.schedules import queries as schedules
 
 MOST_DELIVERIES = 8
+OTHERS_SECONDS = 60
+"""What others do beside a job is looked at anew so often; what happens to the job itself is seen at the next poll."""
+WAITED_FOR_SECONDS = 20
+"""What a job waits for that people may change, more often."""
+SOONEST_SECONDS = 10
+TURNS = ("queue", "busy")
+"""It waits for nothing but its turn."""
 TOLD_WITHIN = timedelta(seconds=15)
 """So long after a job's end its callbacks may still be written."""
 
@@ -95,16 +102,30 @@ def _before(row: Row) -> Row | None:
 def _read(job_id: str) -> Context:
     row = job_seen.visible(job_id)
     sent = _deliveries(row)
+    why = _why(row) if row["status"] in WAITING else None
     return {
         "job": row,
-        "why": _why(row) if row["status"] in WAITING else None,
+        "why": why,
         "own": _own_budget(row),
         "shared": _shared_budgets(row) if row["finished_at"] is None else [],
         "watched": _watched(row),
         "later": _later(row["job_id"]) if row["finished_at"] is not None else [],
         "sent": sent,
         "poll": _poll(row, sent),
+        "good_for": _good_for(row, why),
     }
+
+
+def _good_for(row: Row, why: Row | None) -> int:
+    """How many seconds it will do; of a job that waits for its turn as many as go first, for its place moves slowly."""
+    if row["status"] == Status.AWAITING_INPUT:
+        return WAITED_FOR_SECONDS
+    if why is None:
+        return OTHERS_SECONDS
+    if any(each["code"] not in TURNS for each in why["blockers"]) or why["queue_position"] is None:
+        return WAITED_FOR_SECONDS
+    place: int = why["queue_position"]
+    return min(OTHERS_SECONDS, max(SOONEST_SECONDS, place))
 
 
 def _why(row: Row) -> Row:

@@ -12,15 +12,10 @@ from app.dashboard.htmx import STOP, every, once
 from app.dashboard.session import asking
 from app.db import Row
 from app.jobs import document as job_document
-from app.jobs.document import document, etag, etag_at_rest, poll_hint, turns
-from app.jobs.states import WAITING, Status
+from app.jobs.document import document, etag, etag_at_rest, poll_hint
+from app.jobs.states import Status
 from app.polling.hints import Pace
 
-OTHERS_SECONDS = 60
-"""What others do beside a job is looked at anew so often."""
-PLACE_SECONDS = 20
-"""What a waiting job waits for, more often; whatever happens to the job itself is seen at the next poll."""
-MOVING = (*WAITING, Status.AWAITING_INPUT)
 SLOW_MS = 5000
 """Between two looks at what changes with the end of an attempt only."""
 
@@ -99,13 +94,12 @@ def _tag(row: Row) -> str:
 
 
 def glance_around(job_id: str) -> tuple[str, str]:
-    """The same for a panel that shows what others do too: drawn anew with the job's row, and every so often."""
+    """The same for a panel that shows what others do too, which no row tells: it says itself how long it lasts."""
     row = actions.glimpsed(job_id)
     demand(asking(), "view_task", row["submitted_by"])
     if row["finished_at"] is not None:
         return "", ""
-    every_so = PLACE_SECONDS if row["status"] in MOVING else OTHERS_SECONDS
-    return etag_at_rest(row, asking(), f".{turns(row['job_id'], every_so)}"), slowly(row)
+    return etag_at_rest(row, asking()), slowly(row)
 
 
 def part(job_id: str, tab: str, **query: Any) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
-from flask import Blueprint, Flask, Response, current_app, g, make_response, request
+from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map
@@ -84,7 +84,7 @@ def look() -> Response:
 
 
 def _unchanged(polls: list[str]) -> Response:
-    return make_response("", 304, {"HX-Poll": ",".join(polls)})
+    return Response(status=304, headers={"HX-Poll": ",".join(polls)})
 
 
 def _by_what_others_read(wanted: list[Wanted], known: list[str]) -> list[str] | None:

@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import flask_login
 import requests
 from authlib.integrations.base_client import MismatchingStateError, OAuthError
 from authlib.integrations.flask_client import FlaskIntegration, FlaskOAuth2App
@@ -23,9 +22,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.accounts import oidc
 from app.dashboard import session
-from app.dashboard.session import limiter, login_limit, settings
+from app.dashboard.session import login_limit, settings
 from app.db import Row, db
 from app.errors import Invalid, NotFound
+from app.limiter import limiter
 from app.observe import logs
 from app.settings import Settings
 
@@ -162,7 +162,7 @@ def _provider() -> Provider:
 @limiter.limit(STARTS)
 def start() -> AnyResponse:
     """GET /sign-in/oidc: off to the provider; who is signed in already goes on."""
-    if flask_login.current_user.is_authenticated:
+    if session.signed_in():
         return redirect(session.where(request.args.get("next")))
     provider = _provider()
     for old in [key for key in cookie if key.startswith(_STATE)]:
@@ -188,7 +188,7 @@ def _refused(response: Response) -> bool:
 def come_back() -> AnyResponse:
     """GET /sign-in/oidc/return: what the provider says is checked; then a session begins as with a password."""
     back = cookie.pop(_BACK, "")
-    if flask_login.current_user.is_authenticated:  # by going back in the browser, or in another tab
+    if session.signed_in():  # by going back in the browser, or in another tab
         return redirect(session.where(back))
     provider = _provider()
     try:

@@ -11,10 +11,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from app.accounts.permissions import demand
 from app.alerts import rules
 from app.dashboard.htmx import Context, Panel, asked, every
-from app.dashboard.session import asking, limiter
+from app.dashboard.session import asking
 from app.dashboard.words import Look, duration, minute, percent
 from app.db import Row, db
 from app.errors import Malformed
+from app.limiter import limiter
 from app.polling import queries, reports, thresholds
 
 REFRESH_MS = 15_000

@@ -13,9 +13,10 @@ from app import audit, clock
 from app.accounts import api_keys, devices, logins, passwords, queries, users
 from app.accounts.permissions import SCOPES, SCOPES_OF_ROLE, demand, may
 from app.dashboard import forms, nav
-from app.dashboard.session import asking, go_on, limiter, login_limit, note, settings
+from app.dashboard.session import asking, go_on, login_limit, note, settings
 from app.db import Row, db
 from app.errors import Invalid, Locked, NotFound, Unauthenticated
+from app.limiter import limiter
 
 MOST_KEYS = 100
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast, overload
 
-import flask_login
 from flask import (
     Blueprint,
     Flask,
@@ -43,7 +42,7 @@ from app.dashboard.htmx import is_poll
 from app.db import AWAY, Row, db
 from app.errors import Forbidden, Locked, Malformed, Unauthenticated, waiting
 from app.kept import Kept
-from app.limiter import Limiter
+from app.limiter import limiter
 from app.observe import logs
 from app.settings import Settings
 
@@ -65,6 +64,9 @@ PUBLIC = {
     "dashboard.choosing_password",
 }
 
+WHO = "_user_id"
+"""In the cookie: who is signed in."""
+
 WITHOUT_REFERER = {"dashboard.approval_link_answering", "dashboard.choosing_password"}
 """Their pages send none, because their address is a secret; `protect` demands one of whoever comes by https."""
 
@@ -76,12 +78,6 @@ _unpacked = Kept(seconds=600, most=10_000)
 """What genuine cookies say, and when they were signed; whether they still count is asked each time."""
 csrf = CSRFProtect()
 log = logs.get(__name__)
-limiter = Limiter(
-    key_func=lambda: request.remote_addr or "nowhere",
-    key_prefix="callboard-sign-in",
-    in_memory_fallback_enabled=True,
-    strategy="fixed-window",
-)
 
 
 def _counts(signed_at: datetime, most: timedelta) -> bool:
@@ -144,6 +140,8 @@ class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
         """Mostly there is nothing to save: then it is only said that the answer depends on the cookie."""
         if session.modified:
             super().save_session(app, session, response)
+        elif session.accessed and "Vary" not in response.headers:
+            response.headers["Vary"] = "Cookie"
         elif session.accessed:
             response.vary.add("Cookie")
 
@@ -155,21 +153,6 @@ class CookieAsSecureAsTheRequest(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         """Whether this answer went out encrypted (ProxyFix has set it right behind a proxy)."""
         return request.is_secure
-
-
-class Person(flask_login.UserMixin):
-    """Who is signed in, as Flask-Login wants it; the version and the login in the id end sessions that are over."""
-
-    def __init__(self, row: Row, login_id: str) -> None:
-        """Take what is needed from the user's row."""
-        self.principal = Principal(
-            user_id=str(row["user_id"]), email=row["email"], role=row["role"], session_id=login_id
-        )
-        self._id = f"{row['user_id']}:{row['token_version']}:{login_id}"
-
-    def get_id(self) -> str:
-        """What the cookie carries."""
-        return self._id
 
 
 def register(app: Flask, blueprint: Blueprint) -> None:
@@ -186,27 +169,23 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     app.config.setdefault("CALLBOARD_LOGIN_LIMIT", ATTEMPTS)
     app.session_interface = CookieAsSecureAsTheRequest()
     csrf.init_app(app)
-    limiter.init_app(app)
-    # No context processor: error pages must not ask for the user, because the database may be the error.
-    people = flask_login.LoginManager(app, add_context_processor=False)
-    people.session_protection = None
-    people.user_loader(_load)
     blueprint.before_request(_guard)
     blueprint.after_request(_note_refused)
     app.context_processor(_context)
 
 
-def _load(cookie_id: str) -> Person | None:
-    """Whose cookie that is; for polls as it was a second ago at most, for everything else now."""
-    found: Person | None = (
+def signed_in() -> Principal | None:
+    """Whose cookie came along: for polls as it was a second ago at most, for everything else now."""
+    cookie_id = cookie.get(WHO, "")
+    found: Principal | None = (
         _seen.answer(cookie_id, lambda: _person(cookie_id)) if is_poll() else _person(cookie_id)
     )
     return found
 
 
-def _person(cookie_id: str) -> Person | None:
+def _person(cookie_id: str) -> Principal | None:
     parts = cookie_id.split(":")
-    if len(parts) != 3:  # signed in before logins were kept
+    if len(parts) != 3:  # nobody, or signed in before logins were kept
         return None
     user_id, version, login_id = parts
     row = queries.signed_in(user_id, int(version), login_id)
@@ -215,14 +194,16 @@ def _person(cookie_id: str) -> Person | None:
     if row["use_is_news"]:
         with suppress(*AWAY), db.transaction():
             logins.touch(login_id)
-    return Person(row, login_id)
+    return _principal(row, login_id)
+
+
+def _principal(row: Row, login_id: str) -> Principal:
+    return Principal(user_id=str(row["user_id"]), email=row["email"], role=row["role"], session_id=login_id)
 
 
 def _guard() -> None:
     """Before every page: an address that can be one, from our own pages, with our token, and signed in."""
-    if "\x00" in request.path or any(
-        "\x00" in each for pair in request.args.items(multi=True) for each in pair
-    ):
+    if "\x00" in request.path or b"%00" in request.query_string:
         raise Malformed("An address has no NUL.")
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
@@ -233,10 +214,10 @@ def _guard() -> None:
             _check_token()
     if request.endpoint in PUBLIC:
         return
-    person = flask_login.current_user
-    if not person.is_authenticated:
+    person = signed_in()
+    if person is None:
         raise Unauthenticated
-    g.principal = person.principal
+    g.principal = person
 
 
 def _check_origin() -> None:
@@ -279,7 +260,7 @@ def settings() -> Settings:
 
 def sign_in() -> AnyResponse | str:
     """GET /sign-in: the form; who is signed in already goes on."""
-    if flask_login.current_user.is_authenticated:
+    if signed_in():
         return redirect(where(request.args.get("next")))
     return _form(back=request.args.get("next", ""))
 
@@ -344,12 +325,18 @@ def come_in(row: Row, *, method: logins.Method) -> None:
     note("auth.signed_in", user_id, method=method)
     cookie.clear()  # a session known before signing in is worth nothing afterwards
     cookie.permanent = True
-    flask_login.login_user(Person(row, login_id))
+    _remember(row, login_id)
 
 
 def go_on(row: Row) -> None:
     """Keep the present session though the account has changed: its cookie gets the user's new version."""
-    flask_login.login_user(Person(row, str(asking().session_id)))
+    _remember(row, str(asking().session_id))
+
+
+def _remember(row: Row, login_id: str) -> None:
+    """In the cookie, with the version and the login, which end sessions that are over."""
+    cookie[WHO] = f"{row['user_id']}:{row['token_version']}:{login_id}"
+    g.came_in = _principal(row, login_id)
 
 
 def note(event: str, who: str, **more: str) -> None:
@@ -379,7 +366,6 @@ def sign_out() -> AnyResponse:
         logins.end(who.session_id)
     audit.record("auth.signed_out", actor=who.user_id)
     db.session.commit()
-    flask_login.logout_user()
     cookie.clear()
     flash("You are signed out.", "green")
     return redirect(url_for("dashboard.sign_in"), 303)

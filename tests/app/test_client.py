@@ -15,10 +15,10 @@ from sqlalchemy import Engine
 import app.client
 from app.accounts import api_keys, users
 from app.accounts.permissions import Principal
-from app.api.limits import limiter
 from app.client import Away, CallFailed, Client, Job, NotFound, Refused, StillRunning
 from app.db import db
 from app.jobs import lifecycle
+from app.limiter import limiter
 from tests.app.api import world
 from tests.app.serving import Served, served
 

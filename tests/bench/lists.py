@@ -110,7 +110,7 @@ def viewer(app: Flask, role: str, number: int = 0) -> Viewer:
         )
     client = app.test_client()
     with client.session_transaction() as cookie:
-        cookie["_user_id"], cookie["_fresh"] = f"{who.user_id}:{row['token_version']}:{login_id}", True
+        cookie["_user_id"] = f"{who.user_id}:{row['token_version']}:{login_id}"
     return Viewer(who.user_id, client, key.text)
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 
 from app.accounts import api_keys, passwords, users
 from app.accounts.permissions import Principal
-from app.api.limits import limiter
 from app.db import db
+from app.limiter import limiter
 from tests.app.api.calling import Caller, strict
 
 PASSWORD = "correct horse battery"

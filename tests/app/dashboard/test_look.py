@@ -19,6 +19,7 @@ from app.db import AWAY, Database
 from app.db import db as database
 from app.jobs.claims import Claim
 from app.jobs.timeline import Line, Report
+from app.workers import fleet
 from tests.app.dashboard.aside import acting, claimed, lifecycle, submitted, timeline
 from tests.app.dashboard.test_htmx import NEEDS_A_QUERY
 from tests.app.dashboard.visiting import Visitor
@@ -311,6 +312,39 @@ def test_what_moves_but_looks_the_same_costs_the_page_only_another_tag(
     assert set(answer) == {"poll", "etag"}
     assert answer["etag"] != region[1]
     assert _look(admin, (region[0], answer["etag"])).status_code == 304
+
+
+def _lasts(visitor: Visitor, job_id: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """After how many seconds what stands beside a job is drawn anew."""
+    (rail,) = [each for each in _page_of(visitor, f"/jobs/{job_id}") if each[0].endswith("/rail")]
+    opened = clock.now()
+    for seconds in range(1, 100):
+        with monkeypatch.context() as later:
+            later.setattr(clock, "now", lambda: opened + timedelta(seconds=seconds))  # noqa: B023 - called in this round
+            if _look(visitor, rail).status_code != 304:
+                return seconds
+    raise AssertionError("it is never drawn anew")
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 10), (25, 25), (80, 60)])
+def test_the_further_back_a_job_waits_for_its_turn_the_seldomer_its_place_is_drawn(
+    admin: Visitor, monkeypatch: pytest.MonkeyPatch, jobs: int, seconds: int
+) -> None:
+    with database.transaction():
+        fleet.register("w1", hostname="h", process_id=1, pools=("general",), threads=4, release="1")
+    ids = [submitted(submitted_by=admin.user_id, agent_id="test-noop") for _ in range(jobs)]
+
+    assert _lasts(admin, ids[-1], monkeypatch) in (seconds - 1, seconds)  # the page was drawn a moment before
+
+
+def test_what_people_may_change_is_drawn_sooner_than_what_stands_beside_a_running_job(
+    admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = claimed(submitted_by=admin.user_id).job_id
+    waits_for_a_worker = submitted(submitted_by=admin.user_id, agent_id="test-noop")
+
+    assert _lasts(admin, waits_for_a_worker, monkeypatch) in (19, 20)
+    assert _lasts(admin, running, monkeypatch) in (59, 60)
 
 
 @pytest.fixture

@@ -41,7 +41,6 @@ class Visitor:
             )
         with self.client.session_transaction() as cookie:
             cookie["_user_id"] = f"{self.user_id}:{token_version}:{login_id}"
-            cookie["_fresh"] = True
 
     def get(self, path: str, **headers: str) -> TestResponse:
         """Open a page."""
