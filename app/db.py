@@ -13,7 +13,7 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -90,6 +90,11 @@ def storable(text: str) -> str:
         .encode("utf-16", "surrogatepass")
         .decode("utf-16", "replace")
     )
+
+
+def plain_array(values: Iterable[object]) -> str:
+    """Ids or numbers as one value for a placeholder that is cast to an array: a thousand each as its own cost twice as much."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def literal(text: str) -> str:

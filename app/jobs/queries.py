@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.db import Row, db, literal
+from app.db import Row, db, literal, plain_array
 from app.errors import NotFound
 from app.jobs import conditions, reach
 from app.jobs.states import Reason
@@ -94,8 +94,8 @@ def changed(versions: dict[str, int]) -> dict[str, Row | None]:
         f"""SELECT k.job_id::text AS wanted, {VERSION}
             FROM unnest(%(jobs)s::uuid[], %(versions)s::bigint[]) AS k(job_id, known) LEFT JOIN jobs USING (job_id)
             WHERE jobs.version IS DISTINCT FROM k.known""",
-        jobs=list(versions),
-        versions=list(versions.values()),
+        jobs=plain_array(versions),
+        versions=plain_array(versions.values()),
     )
     return {row.pop("wanted"): row if row["version"] is not None else None for row in found}
 
