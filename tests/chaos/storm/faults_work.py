@@ -52,9 +52,11 @@ def cancel_races(product: Product, dice: random.Random) -> Acting:
     def race(number: int) -> None:
         agent_id, kind = (("storm-nap", "cancelled"), ("storm-tree", "cancelled-tree"))[number % 10 == 0]
         job_id = product.submit(agent_id, kind, seconds=lengths[number])
+        if job_id is None:
+            return
         time.sleep(delays[number])
         with suppress(CallboardError, *AWAY), db.quick():
-            lifecycle.cancel(str(job_id))
+            lifecycle.cancel(job_id)
 
     for at_once_ in range(4):
         product.errand(lambda first=at_once_: [race(number) for number in range(first, RACES, 4)])  # type: ignore[misc]
