@@ -111,10 +111,8 @@ _EXPLAINABLE = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 def _explained(
     genuine: dict[str, Callable[..., Any]], statement: str, values: dict[str, Any]
 ) -> dict[str, Any]:
-    connection = getattr(
-        db._here, "connection", None
-    )  # None: that of Flask's session, always in a transaction
-    alone = connection and connection.info.transaction_status == TRANSACTION_STATUS_IDLE
+    connection = db._connection()
+    alone = connection.autocommit and connection.info.transaction_status == TRANSACTION_STATUS_IDLE
     begin, undo = ("BEGIN", "ROLLBACK") if alone else ("SAVEPOINT plan", "ROLLBACK TO SAVEPOINT plan")
     genuine["run"](begin)
     try:
