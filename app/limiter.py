@@ -6,6 +6,9 @@ import flask_limiter
 from flask import request
 from flask_limiter import RateLimitExceeded
 
+FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
+"""Links to choose a password, asked for from one address, and for one name: by page and by API together."""
+
 
 class Limiter(flask_limiter.Limiter):
     """Counts in memory while Redis is away, also for requests that were under way when it went.

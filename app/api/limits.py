@@ -24,13 +24,11 @@ from app.api.auth import current_principal, settings
 from app.api.request_id import current as current_request_id
 from app.db import AWAY, db
 from app.errors import TooMany
-from app.limiter import limiter, storage_uri
+from app.limiter import FORGOT_ADDRESS, FORGOT_NAME, limiter, storage_uri
 from app.settings import Settings
 
 LOGIN = "10 per minute;20 per hour"
 """Attempts from one address, and with one name; an account locks sooner (app/accounts/lockout.py)."""
-FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
-"""Links to choose a password, asked for from one address, and for one name."""
 HOOK = "50 per second;1500 per minute"
 """Webhooks to one hook from one address; many, because GitHub does not send again what was refused."""
 REDIS_PATIENCE_SECONDS = 0.2

@@ -14,11 +14,9 @@ from app.dashboard import forms
 from app.dashboard.session import settings
 from app.db import db
 from app.errors import Invalid, NotFound
-from app.limiter import limiter
+from app.limiter import FORGOT_ADDRESS, FORGOT_NAME, limiter
 from app.notify.passwords import send_link
 
-FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
-"""Links asked for from one address, and for one name: as by the API."""
 TRIED = "30 per minute;200 per hour"
 """Looks at links from one address; a token cannot be guessed, but nobody should be able to try for long."""
 

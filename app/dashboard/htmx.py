@@ -154,7 +154,7 @@ class Panel:
         """What a glance says to a page that has the tag `known`, if that is: nothing new."""
         if known and self.glance:
             tag, poll = self.glance(**view_args)
-            if tag and tag == _glanced(known) and not _is_over(known):
+            if tag and tag == _glanced(known):
                 return Seen(known, poll)
         return None
 
@@ -243,14 +243,9 @@ def _hash(html: str) -> str:
 
 
 def _glanced(tag: str) -> str:
-    """The part of a panel's tag that its glance made, as the glance says it."""
-    return f'{tag.rpartition(BEHIND)[0].partition(UNTIL)[0]}"'
-
-
-def _is_over(tag: str) -> bool:
-    """Whether what was drawn under this tag has had its time."""
-    until = tag.rpartition(BEHIND)[0].partition(UNTIL)[2]
-    return until != "" and _now() >= number(until)
+    """The part of a panel's tag that its glance made, as the glance says it; empty once what is drawn had its time."""
+    glanced, _, until = tag.rpartition(BEHIND)[0].partition(UNTIL)
+    return "" if until and _now() >= number(until) else f'{glanced}"'
 
 
 def _now() -> int:

@@ -20,7 +20,9 @@ def test_the_benchmark_of_growth_measures_every_operation_at_every_size() -> Non
     assert all(values[0] == 1 for values in found["ratio"]["cpu"].values())
     assert all(line["cpu_us"] > 0 for size in found["sizes"] for line in size["cost"].values())
     assert all(plan["pages"] > 0 for plan in found["plans"].values())
-    assert found["plans"]["claim"]["statements"][0]["statement"].startswith("SELECT jobs_take(")
+    claim = found["plans"]["claim"]["statements"][0]
+    assert claim["statement"].startswith("SELECT jobs_take(")
+    assert claim["nodes"] == []  # the function alone: nothing is scanned around it
 
 
 def test_the_soak_ends_every_job_and_looks_at_every_figure() -> None:
