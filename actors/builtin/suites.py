@@ -164,6 +164,8 @@ def run_suite(
     """
     out = context.workspace / "out"
     out.mkdir(exist_ok=True)
+    # pytest looks for options in every folder above: what lies beyond the job's own is none of the project's
+    (context.workspace / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     argv = _argv(copy, out, paths, measure, [*options, *(() if plugins else ("-p", "pytest_cov"))])
     quiet = {} if plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     env = commands.environment(

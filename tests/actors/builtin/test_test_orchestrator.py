@@ -161,6 +161,14 @@ def test_the_suite_sees_nothing_of_our_environment(desk: Desk, monkeypatch: pyte
     assert desk.run(AGENT, scan_path="a")["passed"]
 
 
+def test_options_that_lie_above_the_jobs_folder_are_not_the_projects(desk: Desk) -> None:
+    above = desk.context.workspace.parent / "pyproject.toml"
+    above.write_text('[tool.pytest.ini_options]\npython_files = "never_*.py"\n')
+    project(desk, "def test_x():\n    pass\n")
+
+    assert desk.run(AGENT, scan_path="a")["counts"]["passed"] == 1
+
+
 def test_a_link_out_of_the_project_is_not_followed_by_its_tests(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "private.txt").write_text("canary")
     project(desk, "import pathlib\n\ndef test_x():\n    assert not pathlib.Path('link.txt').exists()\n")
