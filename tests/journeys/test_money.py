@@ -156,8 +156,8 @@ def test_what_has_no_price_is_called_unpriced_and_never_no_dollars(
         job = admin.submit(agent, TASK)
         ended = admin.reaches(job, "completed")
 
-    (row,) = ledger(admin, job)
-    assert (row["cost_usd"], row["cost_status"]) == (None, "unpriced")
+    # One row or two: what streams slowly is written down on the way.
+    assert {(row["cost_usd"], row["cost_status"]) for row in ledger(admin, job)} == {(None, "unpriced")}
     assert (ended["usage"]["cost_usd"], ended["usage"]["unpriced_tokens"]) == (None, 1040)
     assert any("has no price" in said for said in messages(admin, job, "budget"))
     groups = {group["key"]: group for group in admin.get("/api/v1/usage", group_by="provider")["groups"]}
