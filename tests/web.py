@@ -23,7 +23,7 @@ from app.alerts import queries as alerts
 from app.approvals import policies
 from app.dashboard import job_rail, nav, now, now_figures
 from app.db import db, make_engine
-from app.jobs import dispatch, error_groups, explain, rollups, sizing, stats
+from app.jobs import dispatch, error_groups, explain, rollups, sizing, stats, upkeep
 from app.jobs.artifacts import Store
 from app.observe import correlation
 from app.providers import prices
@@ -135,6 +135,7 @@ def quick(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
         db.run("SELECT for_tests.clean()")
         if db.value(_AGENTS_NOW) != _agents_as_installed.get(str(engine.url), ""):
             install_test_agents()
+            upkeep.trim_slots()  # of an agent that had a higher limit
             _agents_as_installed[str(engine.url)] = db.value(_AGENTS_NOW)
     correlation.bind(None)
     registry.forget()
