@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     from tests.chaos.storm.run import storm  # starts much; --list needs nothing of it
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what it started and mounted goes with it
     try:
         report, logs = storm(
             seed,
