@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
 from flask import flash, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -22,7 +21,7 @@ from app.dashboard.workflow_picture import of_plan
 from app.db import Row, db
 from app.errors import Conflict, Invalid, NotFound
 from app.jobs.states import PRIORITIES
-from app.workflows import plan, queries, review, runs, templates
+from app.workflows import plan, queries, review, runs, source, templates
 from app.workflows.review import Complaint, Review
 
 FEWEST_ROWS = 18
@@ -92,7 +91,7 @@ def listed() -> list[Row]:
 
 def as_yaml(definition: dict[str, Any]) -> str:
     """A definition as people read and write it."""
-    return yaml.safe_dump(_ordered(definition), sort_keys=False, allow_unicode=True, width=100)
+    return source.written(_ordered(definition))
 
 
 def _ordered(value: Any) -> Any:

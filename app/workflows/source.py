@@ -32,7 +32,23 @@ _NUMBER = re.compile(
 _BRACES = re.compile(r"(?:^|[:\-,\[]\s+)\{\{")
 _IN_QUOTES = 'a value with a placeholder goes in quotes: "{{…}}"'
 _JSON = re.compile(r"\s*\{\s*[\"}]")
+_RARE_BREAKS = {"\x85", "\u2028", "\u2029"}
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes what would not come back: `1e3`, for PyYAML no number, and ends of lines that YAML folds."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if set(text) & _RARE_BREAKS else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"(?:{_NUMBER.pattern})$"), list("-+.0123456789")
+)
 
 
 class BadSource(Invalid):
@@ -62,6 +78,11 @@ def parse(text: str) -> tuple[Any, Lines]:
             raise
         return value, {}  # JSON that YAML cannot read: no lines, then
     return (value if is_json else read), lines
+
+
+def written(value: Any) -> str:
+    """YAML that `parse` reads back as the same `value`, in the order of its keys."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 def line_of(lines: Lines, place: str) -> int:
