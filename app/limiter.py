@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import flask_limiter
-from flask import request
+from flask import Response, request
 from flask_limiter import RateLimitExceeded
+from redis import RedisError
 
 FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
 """Links to choose a password, asked for from one address, and for one name: by page and by API together."""
@@ -13,7 +14,8 @@ FORGOT_ADDRESS, FORGOT_NAME = "10 per minute;30 per hour", "5 per hour"
 class Limiter(flask_limiter.Limiter):
     """Counts in memory while Redis is away, also for requests that were under way when it went.
 
-    The library lets only the first one of them fall back, and fails the others with what Redis said.
+    The library lets only the first one of them fall back, and fails the others with what Redis said; and it fails
+    each of which it counts the answer (a refused sign-in) if Redis went between question and answer.
     """
 
     def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
@@ -26,6 +28,14 @@ class Limiter(flask_limiter.Limiter):
                 raise
             self.context.seen_limits.clear()
             super()._check_request_limit(callable_name, in_middleware)
+
+    def _Limiter__check_conditional_deductions(self, response: Response) -> None:  # noqa: N802
+        # Private to the library's class, which has the same name as this one: it counts by the answer.
+        try:
+            super()._Limiter__check_conditional_deductions(response)  # type: ignore[misc]
+        except RedisError:
+            self._storage_dead = True
+            super()._Limiter__check_conditional_deductions(response)  # type: ignore[misc]
 
 
 def storage_uri(redis_url: str) -> str:

@@ -44,6 +44,26 @@ def test_who_is_under_way_when_redis_goes_is_answered_and_counted(app: Flask) ->
     assert after == [200] * (10 - AT_ONCE) + [429] * AT_ONCE
 
 
+def test_a_refusal_that_redis_does_not_hear_of_any_more_is_given_and_counted(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_args: Any, **_how: Any) -> int:
+        raise RedisError("it went away")
+
+    monkeypatch.setattr(RedisStorage, "incr", fails)
+    app = Flask("sign-in")
+    app.config["RATELIMIT_STORAGE_URI"] = storage_uri(redis_url)
+    limiter = Limiter(
+        key_func=lambda: "somebody", key_prefix="tests", in_memory_fallback_enabled=True, app=app
+    )
+    refusals_count = limiter.limit("2 per minute", deduct_when=lambda answer: answer.status_code == 401)
+    app.add_url_rule("/", "sign_in", refusals_count(lambda: ("no", 401)))
+
+    answers = [app.test_client().get("/").status_code for _ in range(3)]
+
+    assert answers == [401, 401, 429]
+
+
 def test_an_error_that_is_not_of_the_storage_is_not_hidden(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
