@@ -151,6 +151,10 @@ class GroupsOut(BaseModel):
     """Groups, the most frequent first."""
 
     groups: list[GroupOut]
+    share_24h: float | None = Field(
+        description="Of the jobs that ended within 24 hours, whatever is asked for, the part that failed for good by no "
+        "mistake of their input (0 to 1; the aim is less than 0.05); null if none ended."
+    )
 
 
 class GroupResubmitIn(Input):
@@ -219,7 +223,8 @@ def list_dead_letter_groups(query: GroupsQuery) -> dict[str, Any]:
     """Group dead letters by cause; those that were called resolved or ignored only if you ask for them."""
     window = dead_letters.WINDOWS[query.window] if query.window else None
     state = None if query.status == "any" else query.status
-    return {"groups": dead_letters.groups(window, open_only=query.open_only, state=state)}
+    found = dead_letters.groups(window, open_only=query.open_only, state=state)
+    return {"groups": found, "share_24h": dead_letters.share()}
 
 
 @op(

@@ -104,6 +104,8 @@ def _groups() -> Context:
         "at": at,
         "states": STATES,
         "counts": error_groups.counts(),
+        "share": dead_letters.share(),
+        "share_asked": dead_letters.SHARE_ASKED,
         "poll": every(REFRESH_MS),
     }
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from app import clock
 from app.db import Row, db
 from app.errors import Conflict, NotFound
+from app.jobs import rollups
 
 # What differs from one occurrence of an error to the next and says nothing about its cause.
 _NOISE = (
@@ -32,6 +34,8 @@ WINDOWS = {
 # What somebody said of a letter's group (app/jobs/error_groups.py): nothing, or nothing that is still true of it.
 STATES = ("open", "resolved", "ignored")
 LONGEST_TYPE = 100
+SHARE_ASKED = 0.05
+"""Of the jobs that end, fewer than this part should end here (DLQ-11)."""
 
 COLUMNS = """dlq_id::text, job_id::text, agent_id, task_name, priority_rank, submitted_by, submitted_at, failed_at,
     reason, error_type, error_class, error_message, retry_count, group_key, user_error, resubmitted,
@@ -119,6 +123,22 @@ def count(*, cap: int = 10_000, **chosen: Any) -> int:
             cap=cap,
         )
     )
+
+
+def share() -> float | None:
+    """Of the jobs that completed or failed within 24 hours, the part that failed for good; see SHARE_ASKED.
+
+    Failures that their input caused count neither as failed nor as ended. None if nothing else ended. The day begins
+    with a whole minute.
+    """
+    day = timedelta(hours=24)
+    last, _ = rollups.compared(day)
+    by_input = db.value(
+        "SELECT count(*) FROM dead_letters WHERE user_error AND failed_at >= %(since)s",
+        since=rollups.floor(clock.now(), rollups.MINUTE) - day,
+    )
+    failed = max(0, last["failed"] - by_input)
+    return failed / (last["completed"] + failed) if last["completed"] + failed else None
 
 
 def get(dlq_or_job_id: str) -> Row:

@@ -95,6 +95,14 @@ def test_overrides_that_do_not_fit_are_refused(admin: Caller, owner: Caller) -> 
     assert body(admin.get(f"{DLQ}/tasks?resubmitted=false"))["total"] == 1
 
 
+def test_groups_come_with_the_share_of_jobs_that_end_here(admin: Caller, owner: Caller) -> None:
+    assert body(admin.get(f"{DLQ}/groups"))["share_24h"] is None
+    world.failed(owner.id)
+    world.completed(owner.id)
+
+    assert body(admin.get(f"{DLQ}/groups?window=1h&status=ignored"))["share_24h"] == 0.5
+
+
 def test_failures_are_grouped_by_cause_and_a_group_is_sent_in_again(admin: Caller, owner: Caller) -> None:
     for n in range(3):
         world.failed(owner.id, f"line {n} is broken")

@@ -35,6 +35,21 @@ def test_failures_of_one_kind_stand_together(admin: Visitor) -> None:
     assert counts == [["2"] * 6, ["1"] * 6]
 
 
+def test_the_page_says_which_part_of_all_jobs_ends_here(admin: Visitor) -> None:
+    assert not admin.soup("/dead-letters").select("#share")
+    for _ in range(39):
+        lifecycle.complete(claimed("test-noop"), {})
+    _dead()
+    (few,) = admin.soup("/dead-letters").select("#share")
+    assert (words(few)[:3], few.select(".badge.red")) == ("2 %", [])
+
+    for _ in range(3):
+        _dead()
+
+    (many,) = admin.soup("/dead-letters").select("#share .badge.red")
+    assert words(many) == "9 %"
+
+
 def test_one_letter_is_shown_whole(admin: Visitor) -> None:
     dlq_id = _dead("row 17 is odd", parameters={"failures": 4})
 

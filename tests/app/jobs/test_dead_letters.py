@@ -43,6 +43,27 @@ def test_a_letter_keeps_everything_to_understand_and_repeat_it() -> None:
     assert dead_letters.get(letter["dlq_id"]) == letter
 
 
+def test_the_share_that_ends_here_leaves_out_what_its_input_caused() -> None:
+    def ends(error: PermanentError | None = None) -> None:
+        claim = acting.claimed()
+        if error:
+            lifecycle.fail(claim, error, Reason.PERMANENT)
+        else:
+            lifecycle.complete(claim, {})
+
+    assert dead_letters.share() is None
+    ends(PermanentError("no such file", user_error=True))
+    assert dead_letters.share() is None, "nothing else has ended"
+    for _ in range(3):
+        ends()
+    assert dead_letters.share() == 0
+    ends(PermanentError("it is broken"))
+    ends(PermanentError("half of a parameter", user_error=True))
+    assert dead_letters.share() == 1 / 4
+    db.run("UPDATE task_history SET completed_at = completed_at - interval '25 hours' WHERE status = 'completed'")
+    assert dead_letters.share() == 1
+
+
 def test_a_letter_is_there_exactly_when_its_job_is_failed() -> None:
     claim = acting.claimed()
     with pytest.raises(RuntimeError), db.transaction():
