@@ -60,7 +60,9 @@ def test_the_share_that_ends_here_leaves_out_what_its_input_caused() -> None:
     ends(PermanentError("it is broken"))
     ends(PermanentError("half of a parameter", user_error=True))
     assert dead_letters.share() == 1 / 4
-    db.run("UPDATE task_history SET completed_at = completed_at - interval '25 hours' WHERE status = 'completed'")
+    db.run(
+        "UPDATE task_history SET completed_at = completed_at - interval '25 hours' WHERE status = 'completed'"
+    )
     assert dead_letters.share() == 1
 
 
