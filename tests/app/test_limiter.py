@@ -16,6 +16,15 @@ from app.limiter import Limiter, storage_uri
 AT_ONCE = 4
 
 
+def counted_in(redis_url: str) -> tuple[Flask, Limiter]:
+    """An app, and what limits all who come to it as one person."""
+    made = Flask("limited")
+    made.config["RATELIMIT_STORAGE_URI"] = storage_uri(redis_url)
+    return made, Limiter(
+        key_func=lambda: "somebody", key_prefix="tests", in_memory_fallback_enabled=True, app=made
+    )
+
+
 @pytest.fixture
 def app(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """Counts ten a minute in a Redis that fails as soon as so many ask it at once."""
@@ -26,11 +35,7 @@ def app(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Flask:
         raise RedisError("it went away")
 
     monkeypatch.setattr(RedisStorage, "incr", fails)
-    made = Flask("limited")
-    made.config["RATELIMIT_STORAGE_URI"] = storage_uri(redis_url)
-    limiter = Limiter(
-        key_func=lambda: "somebody", key_prefix="tests", in_memory_fallback_enabled=True, app=made
-    )
+    made, limiter = counted_in(redis_url)
     made.add_url_rule("/", "here", limiter.limit("10 per minute")(lambda: "come in"))
     return made
 
@@ -51,11 +56,7 @@ def test_a_refusal_that_redis_does_not_hear_of_any_more_is_given_and_counted(
         raise RedisError("it went away")
 
     monkeypatch.setattr(RedisStorage, "incr", fails)
-    app = Flask("sign-in")
-    app.config["RATELIMIT_STORAGE_URI"] = storage_uri(redis_url)
-    limiter = Limiter(
-        key_func=lambda: "somebody", key_prefix="tests", in_memory_fallback_enabled=True, app=app
-    )
+    app, limiter = counted_in(redis_url)
     refusals_count = limiter.limit("2 per minute", deduct_when=lambda answer: answer.status_code == 401)
     app.add_url_rule("/", "sign_in", refusals_count(lambda: ("no", 401)))
 
